@@ -67,6 +67,7 @@ const (
 	NoNeighbour // an on-link host that answers neither ARP nor neighbour discovery
 
 	// Local failures, state unsent.
+	Unresolved    // the neighbour's link address was not known before the timeout
 	GatewayDown   // the next hop answers neither ARP nor neighbour discovery
 	LocalFirewall // EPERM from the OUTPUT chain
 	NoBuffers     // ENOBUFS: the interface or the neighbour table is full
@@ -87,7 +88,7 @@ var reasonNames = [NumReasons]string{
 	"net-unreachable", "host-unreachable", "protocol-unreachable", "port-unreachable", "fragmentation-needed",
 	"admin-prohibited", "ttl-exceeded", "parameter-problem", "icmp-other",
 	"no-route", "no-neighbour",
-	"gateway-down", "local-firewall", "no-buffers", "link-down", "out-of-scope", "no-source", "overload",
+	"unresolved", "gateway-down", "local-firewall", "no-buffers", "link-down", "out-of-scope", "no-source", "overload",
 	"canceled", "stopped", "send-failed", "connect-failed", "own-loss",
 }
 

@@ -1,0 +1,158 @@
+package rawshake
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/rawshake/rawshake/craft"
+	"github.com/rawshake/rawshake/match"
+)
+
+// Defaults of a zero [Config].
+const (
+	// DefaultTimeout has room for four attempts and for the kernel's three tries at a dead neighbour.
+	DefaultTimeout     = 4 * time.Second
+	DefaultMaxInFlight = 1 << 20
+	// MaxAttempts bounds [Config.Attempts]: the attempt has four bits in the ISN.
+	MaxAttempts = match.MaxAttempts
+)
+
+// Style names the TCP options that a SYN carries.
+type Style = craft.Style
+
+// The styles. Every one carries at least MSS except [NoOptions], on which about 2 % of hosts stay silent.
+const (
+	MSSOnly   = craft.MSSOnly
+	Linux     = craft.Linux
+	Windows   = craft.Windows
+	BSD       = craft.BSD
+	NoOptions = craft.NoOptions
+)
+
+// PortRange is a range of TCP ports, both ends included. The zero value leaves the choice to the kernel.
+type PortRange struct{ First, Last uint16 }
+
+// Config says how a [Prober] probes. The zero value is ready for use. It is copied, and never written to.
+type Config struct {
+	// Method chooses raw packets, connect(2), or raw where the privilege is there. If zero, MethodRaw.
+	Method Method
+
+	// Timeout bounds a probe with all its attempts. If zero, DefaultTimeout. If negative, every probe is filtered at once.
+	Timeout time.Duration
+
+	// Attempts is the most SYNs that a silent target gets. If zero, as many as Schedule has room for within Timeout.
+	// It is at most MaxAttempts.
+	Attempts int
+
+	// Schedule says when attempts leave, counted from the first, ascending. If nil, at 0, 1, 2, 3 s and so on.
+	Schedule []time.Duration
+
+	// Source is the address that SYNs leave from. If invalid, the routing table chooses. Targets of the other family
+	// end unsent with reason no-source.
+	Source netip.Addr
+
+	// Interface is the name of the interface that SYNs leave from. If empty, the routing table chooses.
+	Interface string
+
+	// SourcePorts are the ports that the prober takes its own from. If zero, the kernel chooses.
+	SourcePorts PortRange
+
+	// TTL is the time to live, or hop limit, of what is sent. If zero, 64.
+	TTL uint8
+	// TOS is the type-of-service or traffic-class byte of what is sent.
+	TOS uint8
+	// Mark is the SO_MARK of what is sent, for policy routing. If zero, none.
+	Mark uint32
+
+	// Options chooses the TCP options of the SYN. If zero, MSSOnly.
+	Options Style
+
+	// Rate is the most packets (SYN and RST) a second. If zero or negative, there is no limit.
+	Rate float64
+
+	// MaxInFlight is the most probes pending at once; further ones wait. If zero, DefaultMaxInFlight.
+	MaxInFlight int
+
+	// Allow is the scope: when it is not empty, no packet, RST included, is sent to an address outside these prefixes, and
+	// such a target ends unsent with reason out-of-scope.
+	Allow []netip.Prefix
+
+	// Logger is told what an operator wants to know. If nil, nothing is logged.
+	Logger *slog.Logger
+
+	// Trace, if not nil, is called for every packet sent and received, in order, one at a time, on the goroutine that moves
+	// packets: it must be quick. MethodConnect has no packets to show.
+	Trace func(TracePacket)
+}
+
+// TracePacket is a packet of ours on the wire.
+type TracePacket struct {
+	Time time.Time // when it was sent, or the kernel's receive stamp
+	Out  bool      // true for what we sent
+	Data []byte    // the IP packet, without a link header; valid during the call
+}
+
+// timeout returns the timeout in force.
+func (c Config) timeout() time.Duration {
+	if c.Timeout == 0 {
+		return DefaultTimeout
+	}
+	return c.Timeout
+}
+
+// maxInFlight returns the bound in force.
+func (c Config) maxInFlight() int {
+	if c.MaxInFlight <= 0 {
+		return DefaultMaxInFlight
+	}
+	return c.MaxInFlight
+}
+
+// plan returns the schedule of attempts in force.
+func (c Config) plan() (match.Plan, error) {
+	if c.Attempts < 0 || c.Attempts > MaxAttempts {
+		return match.Plan{}, fmt.Errorf("Config.Attempts is %d: want 1 to %d, or 0 for what the timeout has room for", c.Attempts, MaxAttempts)
+	}
+	plan, err := match.NewPlan(c.Schedule, c.Attempts)
+	if err != nil {
+		return plan, fmt.Errorf("Config.Schedule: %w", err)
+	}
+	return plan, nil
+}
+
+// check finds what no engine could work with.
+func (c Config) check() error {
+	if _, err := c.plan(); err != nil {
+		return err
+	}
+	switch {
+	case int(c.Method) >= len(methodNames):
+		return fmt.Errorf("Config.Method is %d: want MethodRaw, MethodConnect or MethodAuto", c.Method)
+	case c.SourcePorts.First > c.SourcePorts.Last:
+		return fmt.Errorf("Config.SourcePorts is %d to %d: the first port must not be above the last", c.SourcePorts.First, c.SourcePorts.Last)
+	case c.SourcePorts.First == 0 && c.SourcePorts.Last != 0:
+		return fmt.Errorf("Config.SourcePorts is 0 to %d: port 0 cannot be a source", c.SourcePorts.Last)
+	}
+	for i, p := range c.Allow {
+		if !p.IsValid() {
+			return fmt.Errorf("Config.Allow[%d] is not a valid prefix", i)
+		}
+	}
+	return nil
+}
+
+// allows reports whether the scope lets a packet go to dst.
+func (c Config) allows(dst netip.Addr) bool {
+	if len(c.Allow) == 0 {
+		return true
+	}
+	dst = dst.WithZone("")
+	for _, p := range c.Allow {
+		if p.Contains(dst) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,83 @@
+package rawshake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+)
+
+// ErrClosed is returned by calls on a closed [Prober] and by those that were waiting when it was closed.
+var ErrClosed = net.ErrClosed
+
+// Prober probes targets. It is safe for concurrent use, and many may live in one process.
+type Prober struct {
+	cfg     Config
+	backend backend
+}
+
+// backend is a way to probe: the raw engine or connect(2). All methods are safe for concurrent use.
+type backend interface {
+	// probe returns the verdict on target within timeout; a timeout of zero or less is filtered at once.
+	probe(ctx context.Context, target netip.AddrPort, timeout time.Duration) (Result, error)
+	// probeAll yields a verdict for every target, as documented at Prober.ProbeAll.
+	probeAll(ctx context.Context, targets iter.Seq[netip.AddrPort]) iter.Seq2[Result, error]
+	stats() Stats
+	close() error
+}
+
+// New opens the sockets of a Prober. Without CAP_NET_RAW on Linux, errors.Is(err, os.ErrPermission) holds and the text names
+// the fix; see [Config.Method] for the alternatives.
+func New(c Config) (*Prober, error) {
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("rawshake: %w", err)
+	}
+	b, err := open(c)
+	if err != nil {
+		return nil, fmt.Errorf("rawshake: %w", err)
+	}
+	return &Prober{cfg: c, backend: b}, nil
+}
+
+// open chooses the backend.
+func open(c Config) (backend, error) {
+	if c.Method == MethodConnect || !hasRaw {
+		return openConnect(c)
+	}
+	b, err := openRaw(c)
+	if err == nil || c.Method != MethodAuto || !errors.Is(err, os.ErrPermission) {
+		return b, err
+	}
+	if c.Logger != nil {
+		c.Logger.Warn("no raw sockets: probing with connect, which completes handshakes", "cause", err)
+	}
+	return openConnect(c)
+}
+
+// Probe returns the verdict on one target. It blocks until then, at most [Config.Timeout]; when ctx ends first it returns
+// the cause. IPv4-mapped IPv6 addresses are treated as IPv4. An error means that the prober could not do its job.
+func (p *Prober) Probe(ctx context.Context, target netip.AddrPort) (Result, error) {
+	return p.backend.probe(ctx, unmap(target), p.cfg.timeout())
+}
+
+// ProbeAll probes targets and yields each verdict as it comes, in the order of completion, in memory bounded by
+// [Config.MaxInFlight]. A result that is not taken holds back the next targets. At most one error is yielded, last, with a
+// zero Result. Breaking out of the loop cancels what is pending and waits for it; targets is consumed on another goroutine,
+// which ends before the loop does. The sequence is for one use.
+func (p *Prober) ProbeAll(ctx context.Context, targets iter.Seq[netip.AddrPort]) iter.Seq2[Result, error] {
+	return p.backend.probeAll(ctx, targets)
+}
+
+// Stats returns the counters since New. It is cheap enough to be polled.
+func (p *Prober) Stats() Stats { return p.backend.stats() }
+
+// Close ends what is pending with ErrClosed, closes the sockets and waits for the goroutines. Further calls return ErrClosed.
+func (p *Prober) Close() error { return p.backend.close() }
+
+func unmap(ap netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}

@@ -1,0 +1,58 @@
+package rawshake
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/rawshake/rawshake/craft"
+	"github.com/rawshake/rawshake/match"
+)
+
+// State is what a probe found out about its target.
+type State = match.State
+
+// The states. Every probe ends in exactly one.
+const (
+	Unsent      = match.Unsent      // not on the wire; says nothing about the target
+	Open        = match.Open        // a SYN-ACK answered
+	Closed      = match.Closed      // a RST answered
+	Unreachable = match.Unreachable // an ICMP error answered, there is no route, or the neighbour on the link is dead
+	Filtered    = match.Filtered    // silence until the timeout
+)
+
+// Reason says why a probe ended in its state; its String is the word used in records, such as "syn-ack".
+type Reason = match.Reason
+
+// Result is the verdict on one target.
+type Result struct {
+	Target  netip.AddrPort
+	State   State
+	Reason  Reason
+	RTT     time.Duration  // from the SYN that was answered to the kernel's receive stamp of the answer; 0 without an answer
+	Attempt int            // the attempt that was answered, or the last one sent; the first is 0
+	Reply   Reply          // what the answer carried; zero without one
+	Source  netip.AddrPort // our side of the attempt; invalid when nothing was sent
+	Method  Method         // MethodRaw or MethodConnect
+	Time    time.Time      // of the verdict
+
+	// Err is the errno (a syscall.Errno) that connect(2) would have given: for closed, for unreachable, and for what kept
+	// an unsent probe from the wire. It is nil for open and filtered.
+	Err error
+}
+
+// Reply is the evidence that an answer carried. Fields that it did not carry are zero.
+type Reply struct {
+	TTL       uint8      // time to live or hop limit, as it arrived
+	Window    uint16     // of the TCP header, unscaled
+	MSS       uint16     // of the MSS option; 0 without one
+	ICMPType  uint8      // of an ICMP error
+	ICMPCode  uint8      // of an ICMP error
+	Responder netip.Addr // who sent an ICMP error: a router, or the target
+	MTU       uint32     // of "fragmentation needed" and "packet too big"
+
+	options  [40]byte // raw TCP options of the answer
+	nOptions uint8
+}
+
+// Options returns the TCP options in the order of the wire, as in "mss,sackok,ts,nop,ws"; "" without any.
+func (r Reply) Options() string { return craft.FormatOptions(r.options[:r.nOptions]) }
