@@ -1,0 +1,143 @@
+//go:build linux && !android
+
+package raw
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+
+	"golang.org/x/net/bpf"
+)
+
+var errPending = errors.New("raw: not written yet")
+
+const (
+	BatchSize = 64
+	Headroom  = 16
+	FrameSize = 128
+)
+
+type SocketConfig struct {
+	Source     netip.Addr
+	Interface  string
+	Mark       uint32
+	Qdisc      bool
+	SendBuffer int
+}
+type Sender struct{}
+
+func OpenIP(v6 bool, c SocketConfig) (*Sender, error)         { return nil, errPending }
+func OpenPacket(ifindex int, c SocketConfig) (*Sender, error) { return nil, errPending }
+func (s *Sender) Frame(i int) []byte                          { return nil }
+func (s *Sender) SetIP(i, n int, dst netip.Addr, ifindex int) {}
+func (s *Sender) SetLink(i, n int, hdr *[14]byte)             {}
+func (s *Sender) Send(from, to int) (sent int, err error)     { return 0, errPending }
+func (s *Sender) Close() error                                { return errPending }
+
+type RingConfig struct {
+	Proto  uint16
+	Filter []bpf.RawInstruction
+	Frames int
+	Blocks bool
+}
+type Packet struct {
+	Data      []byte
+	Time      int64
+	Interface int
+	Verify    bool
+}
+type Ring struct{}
+
+func OpenRing(c RingConfig) (*Ring, error)                { return nil, errPending }
+func (r *Ring) Drain(max int, fn func(Packet)) int        { return 0 }
+func (r *Ring) Drops() (uint64, error)                    { return 0, errPending }
+func (r *Ring) SetFilter(prog []bpf.RawInstruction) error { return errPending }
+func (r *Ring) FD() int                                   { return -1 }
+func (r *Ring) Close() error                              { return errPending }
+
+type Waiter struct{}
+
+func NewWaiter(fds ...int) (*Waiter, error)  { return nil, errPending }
+func (w *Waiter) Wait(d time.Duration) error { return errPending }
+func (w *Waiter) Wake()                      {}
+func (w *Waiter) Close() error               { return errPending }
+
+type PortRange struct{ First, Last uint16 }
+type Guard struct{}
+
+func OpenGuard(v6 bool, ports PortRange, n int, device string) (*Guard, error) {
+	return nil, errPending
+}
+func OpenGuards(v4, v6 bool, ports PortRange, n int, device string) (*Guard, error) {
+	return nil, errPending
+}
+func (g *Guard) Ports() []uint16                    { return nil }
+func (g *Guard) Complete() (ok bool, reason string) { return false, "" }
+func (g *Guard) Close() error                       { return errPending }
+
+type RouteConfig struct {
+	Source    netip.Addr
+	Interface string
+	Mark      uint32
+}
+type RouteKind uint8
+
+const (
+	Local RouteKind = iota
+	Link
+	PointToPoint
+)
+
+type Route struct {
+	Interface int
+	Source    netip.Addr
+	Gateway   netip.Addr
+	Kind      RouteKind
+	SourceMAC [6]byte
+	MTU       int
+}
+type Routes struct{}
+
+func OpenRoutes(c RouteConfig) (*Routes, error)        { return nil, errPending }
+func (r *Routes) Lookup(dst netip.Addr) (Route, error) { return Route{}, errPending }
+func (r *Routes) Generation() uint64                   { return 0 }
+func (r *Routes) Close() error                         { return errPending }
+
+type NeighbourState uint8
+
+const (
+	Unknown NeighbourState = iota
+	Incomplete
+	Reachable
+	Failed
+)
+
+type Neighbours struct{}
+
+func OpenNeighbours() (*Neighbours, error) { return nil, errPending }
+func (n *Neighbours) Lookup(ifindex int, addr netip.Addr) (NeighbourState, [6]byte) {
+	return Unknown, [6]byte{}
+}
+func (n *Neighbours) Resolve(ifindex int, addr netip.Addr) error { return errPending }
+func (n *Neighbours) Close() error                               { return errPending }
+
+type LinkState struct{ Exists, Up, Carrier bool }
+type Links struct{}
+
+func OpenLinks() (*Links, error)             { return nil, errPending }
+func (l *Links) State(ifindex int) LinkState { return LinkState{} }
+func (l *Links) Generation() uint64          { return 0 }
+func (l *Links) Close() error                { return errPending }
+
+type PrivilegeError struct{ Situation, Fix string }
+
+func (e *PrivilegeError) Error() string { return e.Situation + ": " + e.Fix }
+func CheckPrivilege() error             { return errPending }
+
+type Tap struct{}
+
+func OpenTap(v6 bool, filter []bpf.RawInstruction) (*Tap, error) { return nil, errPending }
+func (t *Tap) Drain(max int, fn func(Packet)) int                { return 0 }
+func (t *Tap) FD() int                                           { return -1 }
+func (t *Tap) Close() error                                      { return errPending }
