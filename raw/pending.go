@@ -4,36 +4,13 @@ package raw
 
 import (
 	"errors"
+	"net"
 	"net/netip"
-	"time"
 
 	"golang.org/x/net/bpf"
 )
 
 var errPending = errors.New("raw: not written yet")
-
-const (
-	BatchSize = 64
-	Headroom  = 16
-	FrameSize = 128
-)
-
-type SocketConfig struct {
-	Source     netip.Addr
-	Interface  string
-	Mark       uint32
-	Qdisc      bool
-	SendBuffer int
-}
-type Sender struct{}
-
-func OpenIP(v6 bool, c SocketConfig) (*Sender, error)         { return nil, errPending }
-func OpenPacket(ifindex int, c SocketConfig) (*Sender, error) { return nil, errPending }
-func (s *Sender) Frame(i int) []byte                          { return nil }
-func (s *Sender) SetIP(i, n int, dst netip.Addr, ifindex int) {}
-func (s *Sender) SetLink(i, n int, hdr *[14]byte)             {}
-func (s *Sender) Send(from, to int) (sent int, err error)     { return 0, errPending }
-func (s *Sender) Close() error                                { return errPending }
 
 type RingConfig struct {
 	Proto  uint16
@@ -55,13 +32,6 @@ func (r *Ring) Drops() (uint64, error)                    { return 0, errPending
 func (r *Ring) SetFilter(prog []bpf.RawInstruction) error { return errPending }
 func (r *Ring) FD() int                                   { return -1 }
 func (r *Ring) Close() error                              { return errPending }
-
-type Waiter struct{}
-
-func NewWaiter(fds ...int) (*Waiter, error)  { return nil, errPending }
-func (w *Waiter) Wait(d time.Duration) error { return errPending }
-func (w *Waiter) Wake()                      {}
-func (w *Waiter) Close() error               { return errPending }
 
 type PortRange struct{ First, Last uint16 }
 type Guard struct{}
@@ -130,14 +100,20 @@ func (l *Links) State(ifindex int) LinkState { return LinkState{} }
 func (l *Links) Generation() uint64          { return 0 }
 func (l *Links) Close() error                { return errPending }
 
-type PrivilegeError struct{ Situation, Fix string }
-
-func (e *PrivilegeError) Error() string { return e.Situation + ": " + e.Fix }
-func CheckPrivilege() error             { return errPending }
-
 type Tap struct{}
 
 func OpenTap(v6 bool, filter []bpf.RawInstruction) (*Tap, error) { return nil, errPending }
 func (t *Tap) Drain(max int, fn func(Packet)) int                { return 0 }
 func (t *Tap) FD() int                                           { return -1 }
 func (t *Tap) Close() error                                      { return errPending }
+
+func zoneIndex(zone string) (int, error) {
+	if zone == "" {
+		return 0, nil
+	}
+	i, err := net.InterfaceByName(zone)
+	if err != nil {
+		return 0, err
+	}
+	return i.Index, nil
+}

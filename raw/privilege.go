@@ -1,0 +1,119 @@
+//go:build linux && !android
+
+package raw
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const netRaw = 1 << unix.CAP_NET_RAW
+
+// CheckPrivilege returns nil when this process can open the sockets of this
+// package, or a *PrivilegeError that names the situation and the fix. It
+// tries: a capability that is there can still be refused by a user namespace
+// or a seccomp filter.
+//
+// A CAP_NET_RAW that is permitted but not effective (a file capability
+// "cap_net_raw+p") is enough. Capabilities belong to threads and a Go program
+// has many, so the package raises it on the one thread that opens a socket
+// and lowers it again right there (see privileged). Raising it on all threads
+// (syscall.AllThreadsSyscall) would leave the whole program with more
+// privilege than its owner gave it, fails in programs that use cgo, and
+// crashes the process if one thread has dropped the capability by itself.
+func CheckPrivilege() error {
+	refusal := tryRaw()
+	if refusal == nil {
+		return nil
+	}
+	var errno syscall.Errno
+	if !errors.As(refusal, &errno) || !isRefusal(errno) {
+		return refusal
+	}
+	return explain(readStanding(errno))
+}
+
+func isRefusal(errno syscall.Errno) bool {
+	return errno == unix.EPERM || errno == unix.EACCES || errno == unix.EAFNOSUPPORT
+}
+
+// tryRaw opens and closes a socket of each family that the package needs.
+func tryRaw() error {
+	for _, family := range []int{unix.AF_INET, unix.AF_PACKET} {
+		proto := 0
+		if family == unix.AF_INET {
+			proto = unix.IPPROTO_RAW
+		}
+		fd, err := openSocket(family, unix.SOCK_RAW, proto)
+		if err != nil {
+			return err
+		}
+		unix.Close(fd)
+	}
+	return nil
+}
+
+// privileged runs fn with CAP_NET_RAW effective on its thread, if the thread
+// is permitted to have it, and puts the thread back as it was.
+func privileged(fn func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	caps, err := readCaps()
+	if err != nil || caps[0].Effective&netRaw != 0 || caps[0].Permitted&netRaw == 0 {
+		return fn()
+	}
+	before := caps
+	caps[0].Effective |= netRaw
+	if err := writeCaps(&caps); err != nil {
+		return fn()
+	}
+	defer writeCaps(&before)
+	return fn()
+}
+
+// readCaps returns the calling thread's capability sets, bits 0 to 31 first.
+func readCaps() (caps [2]unix.CapUserData, err error) {
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	err = unix.Capget(&hdr, &caps[0])
+	return caps, err
+}
+
+func writeCaps(caps *[2]unix.CapUserData) error {
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	return unix.Capset(&hdr, &caps[0])
+}
+
+// readStanding collects what explain needs to tell situations apart. What
+// cannot be read counts as absent: the explanation gets less precise, the
+// refusal stands.
+func readStanding(errno syscall.Errno) standing {
+	s := standing{errno: errno, uid: os.Geteuid(), executable: "PATH"}
+	if caps, err := readCaps(); err == nil {
+		s.effective = caps[0].Effective&netRaw != 0
+	}
+	bound, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, unix.CAP_NET_RAW, 0, 0, 0)
+	s.bounded = err == nil && bound == 0
+	nnp, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
+	s.noNewPrivs = err == nil && nnp == 1
+	if m, err := os.ReadFile("/proc/self/uid_map"); err == nil {
+		s.userNamespace = !isInitialUserMap(string(m))
+	}
+	if path, err := os.Executable(); err == nil {
+		s.executable = path
+		n, err := unix.Getxattr(path, "security.capability", nil)
+		s.fileCapability = err == nil && n > 0
+	}
+	return s
+}
+
+// isInitialUserMap recognises the map of the initial user namespace, in which
+// every identifier is itself.
+func isInitialUserMap(m string) bool {
+	f := strings.Fields(m)
+	return len(f) == 3 && f[0] == "0" && f[1] == "0" && f[2] == "4294967295"
+}
