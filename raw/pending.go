@@ -12,27 +12,6 @@ import (
 
 var errPending = errors.New("raw: not written yet")
 
-type RingConfig struct {
-	Proto  uint16
-	Filter []bpf.RawInstruction
-	Frames int
-	Blocks bool
-}
-type Packet struct {
-	Data      []byte
-	Time      int64
-	Interface int
-	Verify    bool
-}
-type Ring struct{}
-
-func OpenRing(c RingConfig) (*Ring, error)                { return nil, errPending }
-func (r *Ring) Drain(max int, fn func(Packet)) int        { return 0 }
-func (r *Ring) Drops() (uint64, error)                    { return 0, errPending }
-func (r *Ring) SetFilter(prog []bpf.RawInstruction) error { return errPending }
-func (r *Ring) FD() int                                   { return -1 }
-func (r *Ring) Close() error                              { return errPending }
-
 type PortRange struct{ First, Last uint16 }
 type Guard struct{}
 
