@@ -15,8 +15,8 @@ type ID uint32
 // Slot is a pending probe: 32 bytes for IPv4, 48 for IPv6, and no pointers, so that the garbage collector never looks at a
 // million of them.
 type Slot[A Addr] struct {
-	// meta packs, from the low end: 40 bits time of the last send in units of 32 ns, 6 bits generation, 4 bits attempt,
-	// 8 bits source port index, 6 bits flags.
+	// meta packs, from the low end: 39 bits time of the last send in units of 32 ns, 6 bits generation, 4 bits attempt,
+	// 8 bits source port index, 7 bits flags.
 	meta uint64
 	prev uint32 // list of the timer bucket; the first points back at its bucket
 	next uint32 // list of the timer bucket, or of free slots
@@ -44,10 +44,12 @@ const (
 	FlagHeld
 	// FlagStale says that a stale half-open connection at the target was reset once.
 	FlagStale
+	// FlagQueued says that the next attempt waits for its turn to be sent.
+	FlagQueued
 )
 
 const (
-	sentBits  = 40
+	sentBits  = 39
 	sentMask  = 1<<sentBits - 1
 	sentUnit  = 32 * time.Nanosecond
 	genShift  = sentBits
@@ -65,6 +67,9 @@ const (
 
 // Is reports whether all the flags are set.
 func (s *Slot[A]) Is(flags uint64) bool { return s.meta>>flagShift&flags == flags }
+
+// Live reports whether the slot holds a pending probe.
+func (s *Slot[A]) Live() bool { return s.Is(flagLive) }
 
 // Set sets flags.
 func (s *Slot[A]) Set(flags uint64) { s.meta |= flags << flagShift }
@@ -104,7 +109,7 @@ func (s *Slot[A]) SetSent(at, late time.Duration) {
 	s.route = s.route&pathMask | uint16(units)<<lateShift
 }
 
-// Since returns the time from the last attempt's send until now, modulo 9.7 hours. A now before the send gives a negative time.
+// Since returns the time from the last attempt's send until now, modulo 4.8 hours. A now before the send gives a negative time.
 func (s *Slot[A]) Since(now time.Duration) time.Duration {
 	d := (uint64(now/sentUnit) - s.meta) & sentMask
 	return time.Duration(int64(d<<(64-sentBits))>>(64-sentBits)) * sentUnit

@@ -1,0 +1,45 @@
+//go:build linux && !android
+
+package engine
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/rawshake/rawshake/craft"
+	"github.com/rawshake/rawshake/match"
+)
+
+// Config says how a shard probes.
+type Config struct {
+	Plan     match.Plan
+	Ports    []uint16 // our source ports, 1 to match.MaxPorts, guarded by whoever opened the wire
+	Limit    int      // most probes pending
+	TTL, TOS uint8
+	Style    craft.Style
+	Allow    func(netip.Addr) bool // the scope, asked for every packet; nil allows all
+	Pacer    Pacer                 // nil: no limit
+	Trace    func(time.Time, bool, []byte)
+}
+
+// Pacer limits the packets that a shard sends. Times are on the shard's clock.
+type Pacer interface {
+	// Take returns how many of want packets may go now; if none, how long until one may.
+	Take(now time.Duration, want int) (n int, wait time.Duration)
+	// Charge counts n packets that went without asking.
+	Charge(now time.Duration, n int)
+}
+
+// Sink takes verdicts.
+type Sink interface {
+	// Settle is called once for each probe that was submitted and not cancelled, by the owner of the shard. v is valid during
+	// the call. It must not block, and not call the shard.
+	Settle(user uint32, v *Verdict)
+}
+
+// Counters are what a shard did.
+type Counters struct {
+	SYNSent, RSTSent, Received, Answers, Duplicates, Ignored, RingDrops, SendErrors, Requeued uint64
+
+	Verdicts [match.NumStates]uint64
+}

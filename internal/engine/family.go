@@ -1,0 +1,198 @@
+//go:build linux && !android
+
+package engine
+
+import (
+	"errors"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/rawshake/rawshake/craft"
+	"github.com/rawshake/rawshake/match"
+)
+
+// family is the half of a shard that deals with one address family.
+type family[A match.Addr] struct {
+	*Shard
+	table *match.Table[A]
+	queue queue // probes whose next attempt waits for its turn
+	six   bool
+}
+
+// submit takes a slot and queues the first attempt, unless the verdict is known already.
+func (f *family[A]) submit(target netip.AddrPort, user uint32, timeout time.Duration) (Ticket, bool) {
+	if timeout <= 0 {
+		return f.refuse(target, user, match.Filtered, match.Timeout, 0)
+	}
+	if f.cfg.Allow != nil && !f.cfg.Allow(target.Addr()) {
+		return f.refuse(target, user, match.Unsent, match.OutOfScope, syscall.EPERM)
+	}
+	path, err := f.outlet(target.Addr())
+	if err != nil {
+		state, reason, errno := localError(err)
+		return f.refuse(target, user, state, reason, errno)
+	}
+	id, ok := f.table.Add(target)
+	if !ok {
+		return f.refuse(target, user, match.Unsent, match.Overload, syscall.EADDRNOTAVAIL)
+	}
+	s := f.table.Slot(id)
+	s.User, s.Final = user, tickAt(f.at+timeout)
+	s.SetPath(path)
+	s.SetSent(f.at, 0) // until the first send, this is when the probe was submitted
+	f.hold(s, match.Overload)
+	f.enqueue(id, s)
+	return Ticket{id, f.six}, true
+}
+
+// refuse gives the verdict on a probe that never took a slot.
+func (f *family[A]) refuse(target netip.AddrPort, user uint32, state match.State, reason match.Reason, errno syscall.Errno) (Ticket, bool) {
+	v := &f.verdict
+	*v = Verdict{Target: target, State: state, Reason: reason, Errno: errno, Time: f.wall + int64(f.at)}
+	f.counters.Verdicts[state]++
+	f.sink.Settle(user, v)
+	return Ticket{}, false
+}
+
+// outlet returns the number of the path to dst, with its segments made.
+func (f *family[A]) outlet(dst netip.Addr) (int, error) {
+	i, p, err := f.wire.Path(dst)
+	if err != nil {
+		return 0, err
+	}
+	for len(f.paths) <= i {
+		f.paths = append(f.paths, nil)
+	}
+	if f.paths[i] == nil || f.paths[i].Path != p {
+		o, err := f.newOutlet(p)
+		if err != nil {
+			return 0, err
+		}
+		f.paths[i] = o
+	}
+	return i, nil
+}
+
+func (s *Shard) newOutlet(p *Path) (*outlet, error) {
+	spec := craft.Spec{Source: p.Source, TTL: s.cfg.TTL, TOS: s.cfg.TOS, Style: s.cfg.Style}
+	syn, err := craft.NewSYN(spec)
+	if err != nil {
+		return nil, err
+	}
+	rst, err := craft.NewRST(spec)
+	if err != nil {
+		return nil, err
+	}
+	return &outlet{Path: p, syn: syn, rst: rst, knownAt: -time.Hour}, nil
+}
+
+// target returns the slot's target, with the zone that the path gives it.
+func (f *family[A]) target(s *match.Slot[A]) netip.AddrPort {
+	addr := s.Addr()
+	if f.six && addr.IsLinkLocalUnicast() {
+		addr = addr.WithZone(f.paths[s.Path()].Zone)
+	}
+	return netip.AddrPortFrom(addr, s.Port)
+}
+
+// hold notes why a probe is not on the wire yet, in the place of the source port that it does not have yet.
+func (f *family[A]) hold(s *match.Slot[A], why match.Reason) {
+	if !s.Is(match.FlagSent) && !s.Is(match.FlagHeld) {
+		s.SetPortIndex(int(why))
+	}
+}
+
+func (f *family[A]) enqueue(id match.ID, s *match.Slot[A]) {
+	if !s.Is(match.FlagQueued) {
+		s.Set(match.FlagQueued)
+		f.queue.push(id)
+	}
+}
+
+// settle ends a probe: the verdict, of which state, reason and evidence are filled in, goes to the sink, and the slot is free.
+func (f *family[A]) settle(id match.ID, s *match.Slot[A], v *Verdict) {
+	v.Target = f.target(s)
+	if s.Is(match.FlagSent) && !v.Source.IsValid() {
+		v.Source = netip.AddrPortFrom(f.paths[s.Path()].Source, f.cfg.Ports[s.PortIndex()])
+		v.Attempt = s.Attempt()
+	}
+	f.counters.Verdicts[v.State]++
+	user := s.User
+	f.release(id, s)
+	f.sink.Settle(user, v)
+}
+
+// release frees the slot and what it holds.
+func (f *family[A]) release(id match.ID, s *match.Slot[A]) {
+	f.dropPort(s)
+	f.table.Remove(id)
+}
+
+func (f *family[A]) dropPort(s *match.Slot[A]) {
+	if s.Is(match.FlagHeld) {
+		s.Clear(match.FlagHeld)
+		f.ledger.Give(netip.AddrPortFrom(s.Addr(), s.Port), s.PortIndex())
+	}
+}
+
+func (f *family[A]) cancel(id match.ID, user uint32) {
+	if int(id) >= f.table.Cap() {
+		return
+	}
+	if s := f.table.Slot(id); s.Live() && s.User == user {
+		f.release(id, s)
+	}
+}
+
+// cancelAll ends every pending probe of a user without a verdict, and returns how many there were.
+func (s *Shard) cancelAll(user uint32) int {
+	return s.v4.cancelAll(user) + s.v6.cancelAll(user)
+}
+
+func (f *family[A]) cancelAll(user uint32) (n int) {
+	f.table.All(func(id match.ID, s *match.Slot[A]) bool {
+		if s.User == user {
+			f.release(id, s)
+			n++
+		}
+		return true
+	})
+	return n
+}
+
+func (f *family[A]) abort(why match.Reason, errno syscall.Errno) {
+	f.table.All(func(id match.ID, s *match.Slot[A]) bool {
+		v := f.fresh(match.Unsent, why, errno)
+		f.settle(id, s, v)
+		return true
+	})
+}
+
+// fresh starts a verdict that falls now.
+func (s *Shard) fresh(state match.State, reason match.Reason, errno syscall.Errno) *Verdict {
+	v := &s.verdict
+	*v = Verdict{State: state, Reason: reason, Errno: errno, Time: s.wall + int64(s.at)}
+	return v
+}
+
+// localError says what an errno of a route lookup or of a send means for the target.
+func localError(err error) (match.State, match.Reason, syscall.Errno) {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		errno = syscall.EIO
+	}
+	switch errno {
+	case syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.EACCES, syscall.EINVAL:
+		return match.Unreachable, match.NoRoute, errno
+	case syscall.EADDRNOTAVAIL:
+		return match.Unsent, match.NoSource, errno
+	case syscall.EPERM:
+		return match.Unsent, match.LocalFirewall, errno
+	case syscall.ENETDOWN, syscall.ENXIO, syscall.ENODEV:
+		return match.Unsent, match.LinkDown, errno
+	case syscall.ENOBUFS, syscall.EAGAIN, syscall.ENOMEM:
+		return match.Unsent, match.NoBuffers, errno
+	}
+	return match.Unsent, match.SendFailed, errno
+}

@@ -1,0 +1,65 @@
+//go:build linux && !android
+
+package engine
+
+import (
+	"net/netip"
+	"time"
+)
+
+// The kernel keeps packets for a neighbour while it asks for its link address, and charges them to our socket: at about 256
+// of them the socket is full, for every target. So at most 200 packets may wait at a time.
+const (
+	maxUnresolved = 200
+	reviewEvery   = 20 * time.Millisecond
+	knownFor      = 100 * time.Millisecond // how long a resolved gateway is believed to stay so
+)
+
+// neighbours counts the packets that wait for link addresses.
+type neighbours struct {
+	waiting  map[hop]int
+	total    int
+	reviewed time.Duration
+}
+
+type hop struct {
+	path *Path
+	addr netip.Addr
+}
+
+// admit reports whether a packet may be sent towards dst now, and counts it if it will have to wait in the kernel.
+func (n *neighbours) admit(s *Shard, path *outlet, dst netip.Addr) bool {
+	if !path.OnLink && (!path.Gateway.IsValid() || s.at-path.knownAt < knownFor) {
+		return true
+	}
+	if s.wire.Neighbour(path.Path, dst) == NeighbourKnown {
+		path.knownAt = s.at
+		return true
+	}
+	if n.total >= maxUnresolved {
+		return false
+	}
+	if n.waiting == nil {
+		n.waiting = make(map[hop]int)
+	}
+	if path.Gateway.IsValid() {
+		dst = path.Gateway
+	}
+	n.waiting[hop{path.Path, dst}]++
+	n.total++
+	return true
+}
+
+// review forgets the packets that wait no longer: their neighbour answered, or the kernel gave it up and dropped them.
+func (n *neighbours) review(s *Shard) {
+	if n.total == 0 || s.at-n.reviewed < reviewEvery {
+		return
+	}
+	n.reviewed = s.at
+	for h, count := range n.waiting {
+		if s.wire.Neighbour(h.path, h.addr) != NeighbourUnknown {
+			delete(n.waiting, h)
+			n.total -= count
+		}
+	}
+}

@@ -1,0 +1,149 @@
+//go:build linux && !android
+
+package engine
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/rawshake/rawshake/craft"
+	"github.com/rawshake/rawshake/match"
+)
+
+// arrive deals with a packet that passed the receive filter.
+func (s *Shard) arrive(a *Arrival) {
+	s.counters.Received++
+	r := &s.reply
+	if craft.Decode(a.Data, a.Verify, r) != nil || s.index[r.LocalPort] == 0 {
+		s.counters.Ignored++
+		return
+	}
+	if s.cfg.Trace != nil && !a.Translated {
+		s.cfg.Trace(time.Unix(0, a.Time), false, a.Data)
+	}
+	if r.Remote.Is4() {
+		s.v4.reply(r, a)
+	} else {
+		s.v6.reply(r, a)
+	}
+}
+
+// reply finds the probe that a reply belongs to.
+func (f *family[A]) reply(r *craft.Reply, a *Arrival) {
+	isns, n := match.Claims(r)
+	port := int(f.index[r.LocalPort]) - 1
+	for _, isn := range isns[:n] {
+		id, attempt, m := f.table.Find(isn, port, r.Remote, r.RemotePort)
+		if m == match.Pending && r.Local != f.paths[f.table.Slot(id).Path()].Source {
+			m = match.Elsewhere
+		}
+		switch m {
+		case match.Pending:
+			f.answered(id, attempt, r, a)
+			return
+		case match.Late:
+			f.late(r, a)
+			return
+		case match.Elsewhere:
+			f.elsewhere(id, a)
+			return
+		}
+	}
+	f.counters.Ignored++
+	if r.Kind == craft.ACK && !a.Translated {
+		f.stale(r, port)
+	}
+}
+
+// answered settles the probe, and only then resets what its SYN opened.
+func (f *family[A]) answered(id match.ID, attempt int, r *craft.Reply, a *Arrival) {
+	s := f.table.Slot(id)
+	path := f.paths[s.Path()]
+	v := &f.verdict
+	*v = Verdict{Attempt: attempt, Time: a.Time, Source: netip.AddrPortFrom(path.Source, r.LocalPort)}
+	v.State, v.Reason = match.Verdict(r)
+	v.RTT = s.RTT(time.Duration(a.Time-f.wall), attempt, &f.cfg.Plan)
+	v.Errno = errnoOf(r)
+	v.evidence(r)
+	f.local(v, path, r)
+	f.counters.Answers++
+	target := netip.AddrPortFrom(r.Remote, r.RemotePort)
+	f.settle(id, s, v)
+	if r.Kind == craft.SYNACK {
+		f.reset(path, target, r.LocalPort, r.Ack)
+	}
+}
+
+// local corrects the verdict on an ICMP error that our own kernel made: it says that the next hop is dead
+// (ipv4_link_failure in net/ipv4/route.c), which is the target or not.
+func (f *family[A]) local(v *Verdict, path *outlet, r *craft.Reply) {
+	if v.Reason != match.HostUnreachable || r.Responder != r.Local || r.Remote == r.Local {
+		return
+	}
+	if path.OnLink {
+		v.Reason = match.NoNeighbour
+	} else {
+		v.State, v.Reason = match.Unsent, match.GatewayDown
+	}
+}
+
+// late deals with an answer to a probe that has its verdict. A SYN-ACK that comes again means that our RST was lost, or that
+// it came after the timeout: the half-open connection is reset now.
+func (f *family[A]) late(r *craft.Reply, a *Arrival) {
+	if a.Translated {
+		return // the ring showed it too
+	}
+	f.counters.Duplicates++
+	if r.Kind != craft.SYNACK {
+		return
+	}
+	if i, err := f.outlet(r.Remote); err == nil && f.paths[i].Source == r.Local {
+		f.reset(f.paths[i], netip.AddrPortFrom(r.Remote, r.RemotePort), r.LocalPort, r.Ack)
+	}
+}
+
+// elsewhere deals with a valid ISN from another address than was asked: local address translation, perhaps. The wire is asked
+// to show replies as sockets see them, and the probe asks again.
+func (f *family[A]) elsewhere(id match.ID, a *Arrival) {
+	f.counters.Ignored++
+	if f.translated || a.Translated || f.wire.Confirm() != nil {
+		return
+	}
+	f.translated = true
+	f.again(id)
+}
+
+// again has the next attempt of a pending probe leave now.
+func (f *family[A]) again(id match.ID) {
+	s := f.table.Slot(id)
+	if s.Attempt() < match.MaxAttempts && !s.Is(match.FlagQueued) {
+		f.table.Disarm(id)
+		f.enqueue(id, s)
+	}
+}
+
+// stale deals with a bare ACK: the target holds a half-open connection of our four-tuple from before, and answers for that
+// one (RFC 9293 §3.10.7.4; tcp_check_req in net/ipv4/tcp_minisocks.c). It is reset, and the probe asks again from another
+// port.
+func (f *family[A]) stale(r *craft.Reply, port int) {
+	target := netip.AddrPortFrom(r.Remote, r.RemotePort)
+	if !f.ledger.Taken(target, port) || f.table.Len() > searchLimit {
+		return
+	}
+	id, ok := f.table.Search(target, port)
+	if !ok || f.table.Slot(id).Is(match.FlagStale) {
+		return
+	}
+	s := f.table.Slot(id)
+	path := f.paths[s.Path()]
+	if r.Local != path.Source {
+		return
+	}
+	s.Set(match.FlagStale)
+	f.reset(path, target, r.LocalPort, r.Ack)
+	f.again(id)
+}
+
+// searchLimit is the most pending probes that are searched for one that a bare ACK is about; with more, it waits for its next
+// attempt, which leaves from another port anyway.
+const searchLimit = 1 << 16

@@ -1,0 +1,270 @@
+//go:build linux && !android
+
+package engine
+
+import (
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/rawshake/rawshake/craft"
+	"github.com/rawshake/rawshake/match"
+)
+
+// batch is what waits to go out by one sender.
+type batch struct {
+	sender Sender
+	places [BatchSize]place
+	n      int
+}
+
+// place says what a place of a batch holds.
+type place struct {
+	id     match.ID
+	length uint8
+	six    bool
+	reset  bool // a RST, which belongs to no probe any more
+}
+
+// launch sends the attempts whose turn it is, as many as the pace allows.
+func (f *family[A]) launch() int {
+	done := 0
+	for f.queue.len() > 0 {
+		n := f.queue.len()
+		if f.cfg.Pacer != nil {
+			n, f.paceWait = f.cfg.Pacer.Take(f.at, n)
+			if n == 0 {
+				return done + f.overdue()
+			}
+		}
+		for range n {
+			id := f.queue.pop()
+			if s := f.table.Slot(id); s.Is(match.FlagQueued) && s.Live() {
+				s.Clear(match.FlagQueued)
+				f.attempt(id, s)
+			}
+		}
+		done += n
+	}
+	return done
+}
+
+// overdue ends the probes at the head of the queue whose time is over before their turn came.
+func (f *family[A]) overdue() (n int) {
+	for f.queue.len() > 0 {
+		id := f.queue.first()
+		s := f.table.Slot(id)
+		if s.Is(match.FlagQueued) && s.Live() {
+			if int32(f.tickNow()-s.Final) < 0 {
+				return n
+			}
+			s.Clear(match.FlagQueued)
+			f.conclude(id, s)
+			n++
+		}
+		f.queue.pop()
+	}
+	return n
+}
+
+// attempt puts the next SYN of a probe into its batch, or has it wait when it cannot go now.
+func (f *family[A]) attempt(id match.ID, s *match.Slot[A]) {
+	if int32(f.tickNow()-s.Final) >= 0 {
+		f.conclude(id, s)
+		return
+	}
+	path := f.paths[s.Path()]
+	target := netip.AddrPortFrom(s.Addr(), s.Port)
+	port, ok := f.pickPort(s, target)
+	if !ok {
+		f.table.Arm(id, f.tickNow()+1)
+		return
+	}
+	if !f.unresolved.admit(f.Shard, path, target.Addr()) {
+		f.postpone(id, s, port, match.Unresolved, 10)
+		return
+	}
+	n := 0
+	if s.Is(match.FlagSent) {
+		n = s.Attempt() + 1
+	}
+	b := f.room(path.Sender)
+	frame := b.sender.Frame(b.n)[craft.Headroom:]
+	length := path.syn.Put(frame, target.Addr(), f.cfg.Ports[port], target.Port(), f.table.ISN(id, n, port), uint32(f.at/time.Millisecond)+1)
+	s.SetPortIndex(port)
+	f.add(b, place{id: id, length: uint8(length), six: f.six}, target.Addr(), path)
+}
+
+// postpone has an attempt that cannot go now try again some ticks later.
+func (f *family[A]) postpone(id match.ID, s *match.Slot[A], port int, why match.Reason, ticks uint32) {
+	s.SetPortIndex(port)
+	f.dropPort(s)
+	f.hold(s, why)
+	f.table.Arm(id, f.tickNow()+ticks)
+}
+
+// pickPort chooses the source port of the next attempt: one that no pending probe of the target uses, and another than before.
+// False means to wait for one.
+func (f *family[A]) pickPort(s *match.Slot[A], target netip.AddrPort) (int, bool) {
+	f.rotor++
+	start := f.rotor % len(f.cfg.Ports)
+	last := -1
+	if s.Is(match.FlagSent) {
+		last = s.PortIndex()
+	}
+	port, ok := f.ledger.Take(target, start)
+	switch {
+	case ok && (port == last || f.isSelf(target, port)) && len(f.cfg.Ports) > 1:
+		f.ledger.Give(target, port)
+		port = (port + 1) % len(f.cfg.Ports)
+		ok = false // in use, perhaps: shared
+	case !ok && last < 0 && !f.waitedEnough(s):
+		return 0, false
+	case !ok:
+		port = start
+		if port == last {
+			port = (port + 1) % len(f.cfg.Ports)
+		}
+	}
+	f.dropPort(s)
+	if ok {
+		s.Set(match.FlagHeld)
+	}
+	return port, true
+}
+
+// isSelf reports whether a segment from the port to target would be its own answer: a host that talks to itself.
+func (f *family[A]) isSelf(target netip.AddrPort, port int) bool {
+	return f.cfg.Ports[port] == target.Port()
+}
+
+func (f *family[A]) waitedEnough(s *match.Slot[A]) bool {
+	waited := s.Since(f.at)
+	left := time.Duration(int32(s.Final-f.tickNow())) * tick
+	return waited >= min(portWait, left)
+}
+
+// reset sends a RST from a source port of ours to a target, if the scope lets it.
+func (f *family[A]) reset(path *outlet, target netip.AddrPort, port uint16, seq uint32) {
+	if f.cfg.Allow != nil && !f.cfg.Allow(target.Addr()) {
+		return
+	}
+	b := f.room(path.Sender)
+	length := path.rst.Put(b.sender.Frame(b.n)[craft.Headroom:], target.Addr(), port, target.Port(), seq, 0)
+	f.add(b, place{length: uint8(length), six: f.six, reset: true}, target.Addr(), path)
+	if f.cfg.Pacer != nil {
+		f.cfg.Pacer.Charge(f.at, 1)
+	}
+}
+
+// room returns the sender's batch with a place free.
+func (s *Shard) room(sender int) *batch {
+	b := &s.out[sender]
+	if b.n == BatchSize {
+		s.flushBatch(b)
+	}
+	return b
+}
+
+func (s *Shard) add(b *batch, p place, dst netip.Addr, path *outlet) {
+	b.sender.Set(b.n, int(p.length), dst, path.Path)
+	b.places[b.n] = p
+	b.n++
+}
+
+// flush sends what waits.
+func (s *Shard) flush() {
+	for i := range s.out {
+		if s.out[i].n > 0 {
+			s.flushBatch(&s.out[i])
+		}
+	}
+}
+
+// flushBatch sends a batch and notes for each packet when it left: a batch goes out at an even pace, so the times are spread
+// over the call.
+func (s *Shard) flushBatch(b *batch) {
+	n := b.n
+	for from := 0; from < n; {
+		start := time.Since(s.epoch)
+		sent, err := b.sender.Send(from, n)
+		end := time.Since(s.epoch)
+		for i := range sent {
+			s.left(b, from+i, start+(end-start)*time.Duration(i)/time.Duration(sent))
+		}
+		s.at = end
+		from += sent
+		if from < n && err != nil {
+			s.refused(b, from, err)
+			from++
+		} else if sent == 0 {
+			break
+		}
+	}
+	b.n = 0
+}
+
+// left notes that a packet is on the wire.
+func (s *Shard) left(b *batch, i int, at time.Duration) {
+	p := b.places[i]
+	if s.cfg.Trace != nil {
+		s.cfg.Trace(s.epoch.Add(at), true, b.sender.Frame(i)[craft.Headroom:][:p.length])
+	}
+	switch {
+	case p.reset:
+		s.counters.RSTSent++
+	case p.six:
+		s.v6.left(p.id, at)
+	default:
+		s.v4.left(p.id, at)
+	}
+}
+
+func (f *family[A]) left(id match.ID, at time.Duration) {
+	f.counters.SYNSent++
+	s := f.table.Slot(id)
+	var late time.Duration
+	if s.Is(match.FlagSent) {
+		if f.lostSince(at - s.Since(at)) {
+			s.Set(match.FlagDropped)
+		}
+		n := s.Attempt()
+		gap, _ := f.cfg.Plan.Gap(n)
+		late = s.Since(at) - gap
+		s.SetAttempt(n + 1)
+	}
+	s.Set(match.FlagSent)
+	s.SetSent(at, late)
+	due := s.Final
+	if gap, ok := f.cfg.Plan.Gap(s.Attempt()); ok && !s.Is(match.FlagExtra) {
+		if next := tickAt(at + gap); int32(next-due) < 0 {
+			due = next
+		}
+	}
+	f.table.Arm(id, due)
+}
+
+// refused deals with a packet that the kernel would not send.
+func (s *Shard) refused(b *batch, i int, err error) {
+	s.counters.SendErrors++
+	switch p := b.places[i]; {
+	case p.reset: // the peer repeats its SYN-ACK, and then is reset
+	case p.six:
+		s.v6.refused(p.id, err)
+	default:
+		s.v4.refused(p.id, err)
+	}
+}
+
+func (f *family[A]) refused(id match.ID, err error) {
+	s := f.table.Slot(id)
+	state, reason, errno := localError(err)
+	if reason == match.NoBuffers {
+		f.postpone(id, s, s.PortIndex(), reason, 1)
+		return
+	}
+	if errno == syscall.ENETUNREACH && !f.wire.LinkUp(f.paths[s.Path()].Path) {
+		state, reason = match.Unsent, match.LinkDown
+	}
+	f.settle(id, s, f.fresh(state, reason, errno))
+}

@@ -1,0 +1,234 @@
+//go:build linux && !android
+
+package engine
+
+import (
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/rawshake/rawshake/craft"
+	"github.com/rawshake/rawshake/match"
+)
+
+const (
+	tick          = time.Millisecond // of the timers
+	receiveAtOnce = 256              // packets handled before senders and timers have their turn again
+	fireAtOnce    = 256              // timers handled before packets have their turn again
+
+	// portWait is how long a probe waits for a source port that no other probe of its target holds. After that, or half of
+	// its time, it shares one: against a silent target, which is who holds ports that long, that does no harm.
+	portWait = 250 * time.Millisecond
+
+	// grace is how long the extra attempt after a loss of our own is waited for.
+	grace = time.Second
+
+	dropsEvery = 10 * time.Millisecond // how often the wire is asked for its drops
+)
+
+// Shard is an engine of one owner: see the package comment.
+type Shard struct {
+	cfg   Config
+	wire  Wire
+	sink  Sink
+	epoch time.Time
+
+	at   time.Duration // the current time, since epoch
+	wall int64         // Unix time of epoch in ns, as the clock stands now
+
+	v4     family[[4]byte]
+	v6     family[[16]byte]
+	out    []batch
+	paths  []*outlet // by path number
+	ledger *match.Ledger
+	rotor  int
+	index  [1 << 16]uint8 // source port to its index + 1
+
+	unresolved neighbours
+	drops      uint64
+	dropsAt    time.Duration // when drops were last asked for
+	lossAt     time.Duration // when they last had grown
+	paceWait   time.Duration
+	translated bool // the wire was asked to confirm
+
+	reply   craft.Reply
+	verdict Verdict
+	onReply func(*Arrival)
+
+	counters Counters
+	shown    [9]atomic.Uint64
+	verdicts [match.NumStates]atomic.Uint64
+	pending  atomic.Int64
+}
+
+// outlet is a path with the segments that leave by it.
+type outlet struct {
+	*Path
+	syn, rst *craft.Template
+	knownAt  time.Duration // when the gateway was last seen resolved
+}
+
+// New makes a shard. The wire stays the caller's to close.
+func New(cfg Config, wire Wire, sink Sink) (*Shard, error) {
+	if len(cfg.Ports) == 0 || len(cfg.Ports) > match.MaxPorts {
+		return nil, fmt.Errorf("%d source ports: want 1 to %d", len(cfg.Ports), match.MaxPorts)
+	}
+	if cfg.Limit <= 0 || cfg.Limit > match.MaxSlots {
+		return nil, fmt.Errorf("%d probes in flight: want 1 to %d", cfg.Limit, match.MaxSlots)
+	}
+	s := &Shard{
+		cfg: cfg, wire: wire, sink: sink, epoch: time.Now(),
+		ledger:     match.NewLedger(len(cfg.Ports), cfg.Limit),
+		unresolved: neighbours{},
+		lossAt:     -1, dropsAt: -dropsEvery,
+	}
+	for i, p := range cfg.Ports {
+		s.index[p] = uint8(i + 1)
+	}
+	for _, snd := range wire.Senders() {
+		s.out = append(s.out, batch{sender: snd})
+	}
+	s.v4 = family[[4]byte]{Shard: s, table: match.NewTable[[4]byte](cfg.Limit)}
+	s.v6 = family[[16]byte]{Shard: s, table: match.NewTable[[16]byte](cfg.Limit), six: true}
+	s.onReply = s.arrive
+	s.drops = wire.Drops()
+	s.refresh()
+	return s, nil
+}
+
+// refresh reads the clock.
+func (s *Shard) refresh() {
+	now := time.Now()
+	s.at = now.Sub(s.epoch)
+	s.wall = now.UnixNano() - int64(s.at)
+}
+
+func (s *Shard) tickNow() uint32 { return uint32(s.at / tick) }
+
+// tickAt returns the first tick not before t.
+func tickAt(t time.Duration) uint32 { return uint32((t + tick - 1) / tick) }
+
+// Len returns the number of pending probes.
+func (s *Shard) Len() int { return s.v4.table.Len() + s.v6.table.Len() }
+
+// Room returns how many more probes may be submitted.
+func (s *Shard) Room() int { return s.cfg.Limit - s.Len() }
+
+// Queued returns how many attempts wait for their turn to be sent.
+func (s *Shard) Queued() int { return s.v4.queue.len() + s.v6.queue.len() }
+
+// Now returns the shard's clock as the last Step or Refresh read it.
+func (s *Shard) Now() time.Duration { return s.at }
+
+// Ticket names a pending probe, to cancel it.
+type Ticket struct {
+	id  match.ID
+	six bool
+}
+
+// Submit begins a probe that must end within timeout. The verdict comes through the sink, perhaps before Submit returns; ok
+// tells that it has not come yet. The caller sees to it that there is room.
+func (s *Shard) Submit(target netip.AddrPort, user uint32, timeout time.Duration) (t Ticket, ok bool) {
+	if target.Addr().Is4() {
+		return s.v4.submit(target, user, timeout)
+	}
+	return s.v6.submit(target, user, timeout)
+}
+
+// Cancel ends a probe without a verdict, if it still is the one of the given user.
+func (s *Shard) Cancel(t Ticket, user uint32) {
+	if t.six {
+		s.v6.cancel(t.id, user)
+	} else {
+		s.v4.cancel(t.id, user)
+	}
+}
+
+// Step moves everything on that can be moved now: timers, attempts whose turn it is, replies, resets. It reports whether
+// there was anything to do, so that more may be.
+func (s *Shard) Step() bool {
+	s.refresh()
+	s.watchDrops()
+	s.unresolved.review(s)
+	n := s.v4.fire() + s.v6.fire()
+	n += s.v4.launch() + s.v6.launch()
+	s.flush()
+	n += s.wire.Receive(receiveAtOnce, s.onReply)
+	s.flush()
+	s.publish()
+	return n > 0
+}
+
+// Idle returns how long nothing is due, if no packet arrives and nothing is submitted; negative for ever.
+func (s *Shard) Idle() time.Duration {
+	idle := time.Duration(-1)
+	sooner := func(d time.Duration) {
+		if d = max(d, 0); idle < 0 || d < idle {
+			idle = d
+		}
+	}
+	if t, ok := s.v4.table.NextTick(); ok {
+		sooner(time.Duration(t)*tick - s.at)
+	}
+	if t, ok := s.v6.table.NextTick(); ok {
+		sooner(time.Duration(t)*tick - s.at)
+	}
+	if s.Queued() > 0 {
+		sooner(s.paceWait)
+	}
+	return idle
+}
+
+// watchDrops asks the wire now and then what it lost.
+func (s *Shard) watchDrops() {
+	if s.at-s.dropsAt < dropsEvery {
+		return
+	}
+	s.dropsAt = s.at
+	if d := s.wire.Drops(); d != s.drops {
+		s.counters.RingDrops += d - s.drops
+		s.drops, s.lossAt = d, s.at
+	}
+}
+
+// lostSince reports whether packets were lost on our side after t.
+func (s *Shard) lostSince(t time.Duration) bool { return s.lossAt >= 0 && s.lossAt >= t }
+
+// Abort ends every pending probe as unsent with the given reason.
+func (s *Shard) Abort(why match.Reason, errno syscall.Errno) {
+	s.refresh()
+	s.v4.abort(why, errno)
+	s.v6.abort(why, errno)
+	s.publish()
+}
+
+// publish shows the counters to other goroutines.
+func (s *Shard) publish() {
+	c := &s.counters
+	for i, n := range [...]uint64{c.SYNSent, c.RSTSent, c.Received, c.Answers, c.Duplicates, c.Ignored, c.RingDrops, c.SendErrors, c.Requeued} {
+		if s.shown[i].Load() != n {
+			s.shown[i].Store(n)
+		}
+	}
+	for i, n := range c.Verdicts {
+		if s.verdicts[i].Load() != n {
+			s.verdicts[i].Store(n)
+		}
+	}
+	if n := int64(s.Len()); s.pending.Load() != n {
+		s.pending.Store(n)
+	}
+}
+
+// Counters returns the counters as of the last Step, and the number of pending probes. It may be called by any goroutine.
+func (s *Shard) Counters() (c Counters, pending int) {
+	for i, p := range [...]*uint64{&c.SYNSent, &c.RSTSent, &c.Received, &c.Answers, &c.Duplicates, &c.Ignored, &c.RingDrops, &c.SendErrors, &c.Requeued} {
+		*p = s.shown[i].Load()
+	}
+	for i := range c.Verdicts {
+		c.Verdicts[i] = s.verdicts[i].Load()
+	}
+	return c, int(s.pending.Load())
+}

@@ -1,0 +1,239 @@
+//go:build linux && !android
+
+package wiretest
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rawshake/rawshake/craft"
+	"github.com/rawshake/rawshake/internal/engine"
+)
+
+// Packet is an IP packet of some host's, to arrive after a delay.
+type Packet struct {
+	Data  []byte
+	After time.Duration
+}
+
+// Host answers a packet that was sent. It must not keep pkt.
+type Host func(pkt []byte) []Packet
+
+// Wire is an engine.Wire on which everything that is sent goes to one Host. Its exported fields may be set before it is used.
+type Wire struct {
+	Host             Host
+	Source4, Source6 netip.Addr                        // our addresses; invalid: none of that family
+	OnLink           bool                              // targets are neighbours
+	Gateway          netip.Addr                        // of targets that are not
+	RouteErr         func(netip.Addr) error            // what a route lookup says; nil: there is a route
+	SendErr          func(pkt []byte) error            // what sending says; nil: nothing is refused
+	Hop              func(netip.Addr) engine.Neighbour // what is known of a next hop; nil: all are known
+	Down             func() bool                       // whether the interface has no carrier; nil: it has
+	Ring             int                               // how many packets may wait to be received; 0: any number
+	OnConfirm        func()                            // called by Confirm; nil: Confirm is refused
+
+	mu      sync.Mutex
+	ring    []engine.Arrival
+	sent    []Sent
+	drops   uint64
+	arrived chan struct{}
+	wake    chan struct{}
+	out     sender
+	paths   [2]*engine.Path
+	closed  bool
+}
+
+// Sent is a packet that the engine sent.
+type Sent struct {
+	At   time.Time
+	Data []byte
+}
+
+// New makes a wire to host, with our addresses 192.0.2.1 and 2001:db8::1.
+func New(host Host) *Wire {
+	w := &Wire{
+		Host:    host,
+		Source4: netip.MustParseAddr("192.0.2.1"),
+		Source6: netip.MustParseAddr("2001:db8::1"),
+		arrived: make(chan struct{}, 1),
+		wake:    make(chan struct{}, 1),
+	}
+	w.out.wire = w
+	return w
+}
+
+var _ engine.Wire = (*Wire)(nil)
+
+// Sent returns the packets sent so far.
+func (w *Wire) Sent() []Sent {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.sent)
+}
+
+// Inject has a packet arrive now.
+func (w *Wire) Inject(pkt []byte) { w.deliver(engine.Arrival{Data: pkt, Verify: true}) }
+
+// InjectTranslated has a packet arrive now as sockets see it, behind local address translation.
+func (w *Wire) InjectTranslated(pkt []byte) {
+	w.deliver(engine.Arrival{Data: pkt, Verify: true, Translated: true})
+}
+
+func (w *Wire) deliver(a engine.Arrival) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return
+	}
+	if w.Ring > 0 && len(w.ring) >= w.Ring {
+		w.drops++
+		return
+	}
+	a.Time = time.Now().UnixNano()
+	w.ring = append(w.ring, a)
+	signal(w.arrived)
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// Path implements engine.Wire: one path for each family.
+func (w *Wire) Path(dst netip.Addr) (int, *engine.Path, error) {
+	if w.RouteErr != nil {
+		if err := w.RouteErr(dst); err != nil {
+			return 0, nil, err
+		}
+	}
+	i, source := 0, w.Source4
+	if dst.Is6() {
+		i, source = 1, w.Source6
+	}
+	if !source.IsValid() {
+		return 0, nil, syscall.EADDRNOTAVAIL
+	}
+	if w.paths[i] == nil {
+		w.paths[i] = &engine.Path{Source: source, Interface: 1, OnLink: w.OnLink, Gateway: w.Gateway, Zone: "test0"}
+	}
+	return i, w.paths[i], nil
+}
+
+// Senders implements engine.Wire.
+func (w *Wire) Senders() []engine.Sender { return []engine.Sender{&w.out} }
+
+// Receive implements engine.Wire.
+func (w *Wire) Receive(max int, fn func(*engine.Arrival)) int {
+	w.mu.Lock()
+	n := min(max, len(w.ring))
+	batch := slices.Clone(w.ring[:n])
+	w.ring = append(w.ring[:0], w.ring[n:]...)
+	if len(w.ring) > 0 {
+		signal(w.arrived)
+	}
+	w.mu.Unlock()
+	for i := range batch {
+		fn(&batch[i])
+	}
+	return n
+}
+
+// Drops implements engine.Wire.
+func (w *Wire) Drops() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.drops
+}
+
+// Wait implements engine.Wire.
+func (w *Wire) Wait(d time.Duration, packets bool) {
+	var timeout <-chan time.Time
+	if d >= 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	arrived := w.arrived
+	if !packets {
+		arrived = nil
+	}
+	select {
+	case <-timeout:
+	case <-w.wake:
+	case <-arrived:
+	}
+}
+
+// Wake implements engine.Wire.
+func (w *Wire) Wake() { signal(w.wake) }
+
+// Neighbour implements engine.Wire.
+func (w *Wire) Neighbour(_ *engine.Path, dst netip.Addr) engine.Neighbour {
+	if w.Hop == nil {
+		return engine.NeighbourKnown
+	}
+	return w.Hop(dst)
+}
+
+// LinkUp implements engine.Wire.
+func (w *Wire) LinkUp(*engine.Path) bool { return w.Down == nil || !w.Down() }
+
+// Confirm implements engine.Wire.
+func (w *Wire) Confirm() error {
+	if w.OnConfirm == nil {
+		return syscall.ENOTSUP
+	}
+	w.OnConfirm()
+	return nil
+}
+
+// Close implements engine.Wire.
+func (w *Wire) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	return nil
+}
+
+// sender is the sending end.
+type sender struct {
+	wire   *Wire
+	frames [engine.BatchSize][craft.FrameSize]byte
+	length [engine.BatchSize]int
+}
+
+func (s *sender) Frame(i int) []byte { return s.frames[i][:] }
+
+func (s *sender) Set(i, n int, _ netip.Addr, _ *engine.Path) { s.length[i] = n }
+
+func (s *sender) Send(from, to int) (int, error) {
+	for i := from; i < to; i++ {
+		pkt := slices.Clone(s.frames[i][craft.Headroom:][:s.length[i]])
+		if s.wire.SendErr != nil {
+			if err := s.wire.SendErr(pkt); err != nil {
+				return i - from, err
+			}
+		}
+		s.wire.carry(pkt)
+	}
+	return to - from, nil
+}
+
+// carry takes a packet to the host and its answers back.
+func (w *Wire) carry(pkt []byte) {
+	w.mu.Lock()
+	w.sent = append(w.sent, Sent{At: time.Now(), Data: pkt})
+	w.mu.Unlock()
+	for _, p := range w.Host(pkt) {
+		if p.After <= 0 {
+			w.Inject(p.Data)
+			continue
+		}
+		time.AfterFunc(p.After, func() { w.Inject(p.Data) })
+	}
+}
