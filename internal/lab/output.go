@@ -1,0 +1,51 @@
+//go:build linux && !android
+
+package lab
+
+import (
+	"bytes"
+	"io"
+)
+
+// childOutput passes on what the second process prints, line by line. The marks of go test at the beginning of a line are
+// taken out of their place, since tools would read them as results of the first process.
+type childOutput struct {
+	to   io.Writer
+	seen func(line []byte) // each line, before it is passed on; may be nil
+	rest []byte
+}
+
+func (o *childOutput) Write(b []byte) (int, error) {
+	o.rest = append(o.rest, b...)
+	for {
+		end := bytes.IndexByte(o.rest, '\n')
+		if end < 0 {
+			return len(b), nil
+		}
+		o.line(o.rest[:end+1])
+		o.rest = o.rest[end+1:]
+	}
+}
+
+// flush passes on a last line without an end. It must not run beside Write.
+func (o *childOutput) flush() {
+	if len(o.rest) > 0 {
+		o.line(append(o.rest, '\n'))
+		o.rest = nil
+	}
+}
+
+// boring are lines that the first process prints too.
+var boring = [][]byte{[]byte("=== "), []byte("PASS\n"), []byte("--- PASS"), []byte("testing: warning: no tests")}
+
+func (o *childOutput) line(line []byte) {
+	if o.seen != nil {
+		o.seen(line)
+	}
+	for _, b := range boring {
+		if bytes.HasPrefix(line, b) {
+			return
+		}
+	}
+	o.to.Write(append([]byte("| "), line...))
+}
