@@ -20,7 +20,7 @@ import (
 )
 
 // namespace moves the test to a network namespace of its own, with loopback
-// up. The thread is not unlocked: it ends with the test's goroutine, and the
+// up. Subtests run on other threads: each needs its own. The thread is not unlocked: it ends with the test's goroutine, and the
 // namespace with the last descriptor in it.
 func namespace(t testing.TB) {
 	t.Helper()
@@ -135,7 +135,13 @@ func run(t testing.TB, command string) {
 	}
 }
 
-// nft loads a rule set: one output chain with the given rule.
+// sysctl sets a parameter of the thread's namespace.
+func sysctl(t testing.TB, path, value string) {
+	t.Helper()
+	check(t, os.WriteFile("/proc/sys/"+path, []byte(value), 0))
+}
+
+// nftOutput loads a rule set: one output chain with the given rule.
 func nftOutput(t testing.TB, rule string) {
 	t.Helper()
 	cmd := exec.Command("nft", "-f", "-")

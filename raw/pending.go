@@ -12,19 +12,6 @@ import (
 
 var errPending = errors.New("raw: not written yet")
 
-type PortRange struct{ First, Last uint16 }
-type Guard struct{}
-
-func OpenGuard(v6 bool, ports PortRange, n int, device string) (*Guard, error) {
-	return nil, errPending
-}
-func OpenGuards(v4, v6 bool, ports PortRange, n int, device string) (*Guard, error) {
-	return nil, errPending
-}
-func (g *Guard) Ports() []uint16                    { return nil }
-func (g *Guard) Complete() (ok bool, reason string) { return false, "" }
-func (g *Guard) Close() error                       { return errPending }
-
 type RouteConfig struct {
 	Source    netip.Addr
 	Interface string
@@ -96,3 +83,5 @@ func zoneIndex(zone string) (int, error) {
 	}
 	return i.Index, nil
 }
+
+func guardDevice(device string) (string, error) { return "", nil }

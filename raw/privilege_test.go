@@ -1,0 +1,93 @@
+//go:build linux && !android
+
+package raw
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func childPrivilege() error {
+	err := CheckPrivilege()
+	caps, _ := readCaps()
+	fmt.Printf("%v | effective %v\n", err, caps[0].Effective&netRaw != 0)
+	return nil
+}
+
+// What a user sees, by the way the program was started.
+func TestLabCheckPrivilege(t *testing.T) {
+	requireRoot(t)
+	plain, withCap := executable(t, t.TempDir()), executable(t, t.TempDir())
+	if out, err := exec.Command("setcap", "cap_net_raw+p", withCap).CombinedOutput(); err != nil {
+		t.Fatalf("setcap: %v %s", err, out)
+	}
+	user := "setpriv --reuid 65534 --regid 65534 --clear-groups "
+	for _, c := range []struct{ wrapper, path, want string }{
+		{"env", plain, "<nil> | effective true"},
+		{strings.Join(onlyNetRaw, " "), plain, "<nil> | effective true"},
+		{user, withCap, "<nil> | effective false"}, // raised where it is needed, and nowhere else
+		{user, plain, "user 65534 has no CAP_NET_RAW and neither has the file"},
+		{user + "setpriv --no-new-privs", withCap, "no_new_privs"},
+		{user + "--bounding-set -net_raw", plain, "--cap-add NET_RAW"},
+		{"setpriv --bounding-set -net_raw", plain, "--cap-add NET_RAW"},
+		{"unshare -U -r", plain, "user namespace"},
+		{"unshare -U -r -n", plain, "<nil> | effective true"},
+	} {
+		got := startBinary(t, strings.Fields(c.wrapper), c.path, "privilege")
+		if !strings.Contains(got, c.want) {
+			t.Errorf("%s: %s\nwant: %s", c.wrapper, got, c.want)
+		}
+	}
+}
+
+func TestExplain(t *testing.T) {
+	for _, c := range []struct {
+		standing
+		situation, fix string
+	}{
+		{standing{uid: 1000, executable: "/usr/bin/x"}, "user 1000 has no CAP_NET_RAW and neither has the file /usr/bin/x", "sudo setcap cap_net_raw+p /usr/bin/x "},
+		{standing{uid: 1000, executable: "/home/a b/it's"}, "neither", `setcap cap_net_raw+p '/home/a b/it'\''s' `},
+		{standing{uid: 1000, executable: "/x", fileCapability: true}, "nosuid", "without nosuid"},
+		{standing{uid: 1000, executable: "/x", noNewPrivs: true, fileCapability: true}, "no_new_privs", "AmbientCapabilities=CAP_NET_RAW"},
+		{standing{uid: 1000, bounded: true, noNewPrivs: true}, "bounding set", "NET_RAW"},
+		{standing{uid: 0, bounded: true}, "bounding set", "capabilities: {add: [NET_RAW]}"},
+		{standing{uid: 0}, "user 0 runs without", "without dropping"},
+		{standing{uid: 0, effective: true, userNamespace: true}, "user namespace", "network of its own"},
+		{standing{uid: 0, effective: true}, "security policy", "journalctl"},
+		{standing{errno: unix.EAFNOSUPPORT, effective: true}, "AF_PACKET", "RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_PACKET"},
+	} {
+		if c.errno == 0 {
+			c.errno = unix.EPERM
+		}
+		err := error(explain(c.standing))
+		var p *PrivilegeError
+		if !errors.As(err, &p) || !strings.Contains(p.Situation, c.situation) || !strings.Contains(p.Fix, c.fix) {
+			t.Errorf("%+v:\n%v", c.standing, err)
+		}
+		if !errors.Is(err, os.ErrPermission) {
+			t.Errorf("%v is not os.ErrPermission", err)
+		}
+		if strings.ContainsAny(err.Error(), "\n") {
+			t.Errorf("more than a line: %q", err)
+		}
+	}
+}
+
+func TestInitialUserMap(t *testing.T) {
+	for text, want := range map[string]bool{
+		"         0          0 4294967295\n": true,
+		"         0       1000          1\n": false,
+		"0 0 1000\n1000 1000 4294966295\n":   false,
+		"":                                   false,
+	} {
+		if isInitialUserMap(text) != want {
+			t.Errorf("%q", text)
+		}
+	}
+}
