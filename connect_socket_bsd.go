@@ -1,0 +1,13 @@
+//go:build darwin || dragonfly || freebsd || netbsd || openbsd
+
+package rawshake
+
+func (o socketOptions) set(fd int, v6 bool) error {
+	switch {
+	case o.mark != 0:
+		return unsupported("Mark")
+	case o.device != "":
+		return unsupported("Interface")
+	}
+	return setHeader(fd, v6, o.ttl, o.tos)
+}

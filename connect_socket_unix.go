@@ -1,0 +1,33 @@
+//go:build linux || darwin || dragonfly || freebsd || netbsd || openbsd
+
+package rawshake
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// setHeader sets the fields of the IP header that are not zero.
+func setHeader(fd int, v6 bool, ttl, tos uint8) error {
+	level, ttlOption, tosOption := unix.IPPROTO_IP, unix.IP_TTL, unix.IP_TOS
+	if v6 {
+		level, ttlOption, tosOption = unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, unix.IPV6_TCLASS
+	}
+	if err := setOption("TTL", fd, level, ttlOption, int(ttl)); err != nil {
+		return err
+	}
+	return setOption("TOS", fd, level, tosOption, int(tos))
+}
+
+// setOption sets a socket option for a Config field, if it is not zero.
+func setOption(field string, fd, level, option, value int) error {
+	if value == 0 {
+		return nil
+	}
+	if err := unix.SetsockoptInt(fd, level, option, value); err != nil {
+		return fmt.Errorf("Config.%s %d: %w", field, value, os.NewSyscallError("setsockopt", err))
+	}
+	return nil
+}

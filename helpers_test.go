@@ -1,0 +1,149 @@
+package rawshake
+
+import (
+	"context"
+	"iter"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rawshake/rawshake/match"
+)
+
+// eachMethod runs a test with every method that works here. Raw packets need a privilege; RAWSHAKE_LAB=require makes its
+// lack fatal.
+func eachMethod(t *testing.T, test func(t *testing.T, c Config)) {
+	t.Helper()
+	t.Run("connect", func(t *testing.T) { test(t, Config{Method: MethodConnect}) })
+	if !hasRaw {
+		return
+	}
+	t.Run("raw", func(t *testing.T) {
+		needRaw(t)
+		test(t, Config{Method: MethodRaw})
+	})
+}
+
+func needRaw(t *testing.T) {
+	t.Helper()
+	p, err := New(Config{Method: MethodRaw})
+	if err == nil {
+		p.Close()
+		return
+	}
+	if os.Getenv("RAWSHAKE_LAB") == "require" {
+		t.Fatalf("no raw engine: %v", err)
+	}
+	t.Skipf("no raw engine: %v", err)
+}
+
+// started returns c, running until the test ends.
+func started(t *testing.T, c *Checker) *Checker {
+	t.Helper()
+	loop := make(chan error, 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { loop <- c.CheckingLoop(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		<-loop
+	})
+	<-c.WaitReady()
+	return c
+}
+
+// stub is a backend that a function answers for.
+type stub struct {
+	answer func(ctx context.Context, target netip.AddrPort, timeout time.Duration) (Result, error)
+	closed atomic.Int32
+}
+
+func (s *stub) probe(ctx context.Context, target netip.AddrPort, timeout time.Duration) (Result, error) {
+	return s.answer(ctx, target, timeout)
+}
+
+func (s *stub) probeAll(context.Context, iter.Seq[netip.AddrPort]) iter.Seq2[Result, error] {
+	panic("a Checker does not sweep")
+}
+
+func (s *stub) stats() Stats { return Stats{} }
+
+func (s *stub) close() error {
+	s.closed.Add(1)
+	return nil
+}
+
+// answers is a stub that gives every target the same verdict at once.
+func answers(state State, reason Reason, errno error) *stub {
+	return &stub{answer: func(_ context.Context, target netip.AddrPort, _ time.Duration) (Result, error) {
+		return Result{Target: target, State: state, Reason: reason, Err: errno}, nil
+	}}
+}
+
+// silence is a stub with the timing of a backend whose targets do not answer.
+func silence() *stub {
+	return &stub{answer: func(ctx context.Context, target netip.AddrPort, timeout time.Duration) (Result, error) {
+		if !sleep(ctx, timeout) {
+			return Result{}, context.Cause(ctx)
+		}
+		return Result{Target: target, State: Filtered, Reason: match.Timeout}, nil
+	}}
+}
+
+// withBackend returns a Checker on a backend of the test's own.
+func withBackend(b backend) *Checker {
+	return &Checker{engines: &engineSet{open: func(Config) (backend, error) { return b, nil }}}
+}
+
+// listen returns the address of a listener that accepts, and the number of connections it has accepted.
+func listen(t testing.TB, addr string) (string, *atomic.Int64) {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Skipf("no listener on %s: %v", addr, err)
+	}
+	accepted := new(atomic.Int64)
+	var server sync.WaitGroup
+	server.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			accepted.Add(1)
+			c.Close()
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		server.Wait()
+	})
+	return l.Addr().String(), accepted
+}
+
+// refusing returns an address where nobody listens.
+func refusing(t testing.TB, addr string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Skipf("no listener on %s: %v", addr, err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// wantErrConnect fails unless err is a bare *ErrConnect with that errno, found in each way that programs look for it.
+func wantErrConnect(t testing.TB, err error, errno syscall.Errno) {
+	t.Helper()
+	connect, ok := err.(*ErrConnect)
+	if !ok {
+		t.Fatalf("error %v (%T), want a bare *ErrConnect of %v", err, err, errno)
+	}
+	if connect.Unwrap() != errno || connect.Error() != errno.Error() {
+		t.Fatalf("ErrConnect of %v (%q), want %v", connect.Unwrap(), connect, errno)
+	}
+}
