@@ -1,0 +1,167 @@
+//go:build linux && !android
+
+package raw
+
+import (
+	"fmt"
+	"maps"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// linkInfo is what the package knows of an interface.
+type linkInfo struct {
+	index, master, mtu int
+	name, kind         string // kind: "vrf", "veth", "" for hardware
+	family             uint8
+	hardware           uint16 // ARPHRD_*
+	flags              uint32 // IFF_*
+	mac                [6]byte
+}
+
+func (l linkInfo) loopback() bool { return l.flags&unix.IFF_LOOPBACK != 0 }
+
+// resolves reports whether frames on the link need the neighbour's MAC.
+func (l linkInfo) resolves() bool {
+	return l.hardware == unix.ARPHRD_ETHER && l.flags&unix.IFF_NOARP == 0
+}
+
+func parseLink(m message) linkInfo {
+	h, attrs := header[unix.IfInfomsg](m)
+	l := linkInfo{index: int(h.Index), family: h.Family, hardware: h.Type, flags: h.Flags}
+	for kind, v := range attrs.all() {
+		switch kind {
+		case unix.IFLA_ADDRESS:
+			copy(l.mac[:], v)
+		case unix.IFLA_LINKINFO:
+			l.kind = attributes(v).text(unix.IFLA_INFO_KIND)
+		}
+	}
+	l.name = attrs.text(unix.IFLA_IFNAME)
+	l.mtu = int(attrs.uint32(unix.IFLA_MTU))
+	l.master = int(attrs.uint32(unix.IFLA_MASTER))
+	return l
+}
+
+// links returns the interfaces of the connection's namespace by index.
+func (c *routeConn) links() (map[int]linkInfo, error) {
+	all := map[int]linkInfo{}
+	err := c.dump(newRequest(unix.RTM_GETLINK, unix.IfInfomsg{}), func(m message) {
+		l := parseLink(m)
+		all[l.index] = l
+	})
+	return all, named("interfaces", err)
+}
+
+// LinkState is the state of an interface.
+type LinkState struct {
+	Exists  bool
+	Up      bool // set up by the administrator
+	Carrier bool // up, and somebody is at the other end
+}
+
+func (l linkInfo) state() LinkState {
+	return LinkState{
+		Exists:  true,
+		Up:      l.flags&unix.IFF_UP != 0,
+		Carrier: l.flags&unix.IFF_UP != 0 && l.flags&unix.IFF_LOWER_UP != 0,
+	}
+}
+
+// Links knows the state of every interface, by notice from the kernel. It is
+// safe for concurrent use.
+type Links struct {
+	conn       *routeConn
+	monitor    *monitor
+	states     atomic.Pointer[map[int]LinkState]
+	generation atomic.Uint64
+}
+
+// OpenLinks reads the present states and follows their changes.
+func OpenLinks() (*Links, error) {
+	l := &Links{}
+	l.states.Store(&map[int]LinkState{})
+	if err := l.open(); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("raw: links: %w", err)
+	}
+	return l, nil
+}
+
+// open listens before it reads, so that no change falls in between. The first
+// read goes through the same goroutine's hands as the notices would: it is
+// done before any notice is handled.
+func (l *Links) open() (err error) {
+	if l.conn, err = dialRoute(); err != nil {
+		return err
+	}
+	ready := make(chan struct{})
+	defer close(ready)
+	l.monitor, err = openMonitor([]int{unix.RTNLGRP_LINK},
+		func(m message) { <-ready; l.notice(m) },
+		func() { <-ready; untilClosed(l.read) })
+	if err != nil {
+		return err
+	}
+	return l.read()
+}
+
+// read replaces everything that is known.
+func (l *Links) read() error {
+	links, err := l.conn.links()
+	if err != nil {
+		return err
+	}
+	states := make(map[int]LinkState, len(links))
+	for i, link := range links {
+		states[i] = link.state()
+	}
+	l.publish(states)
+	return nil
+}
+
+func (l *Links) notice(m message) {
+	link := parseLink(m)
+	if link.family != unix.AF_UNSPEC {
+		return // a bridge speaks of its ports
+	}
+	states := maps.Clone(*l.states.Load())
+	switch m.kind {
+	case unix.RTM_NEWLINK:
+		states[link.index] = link.state()
+	case unix.RTM_DELLINK:
+		delete(states, link.index)
+	default:
+		return
+	}
+	l.publish(states)
+}
+
+func (l *Links) publish(states map[int]LinkState) {
+	if before := *l.states.Load(); maps.Equal(before, states) {
+		return
+	}
+	l.states.Store(&states)
+	l.generation.Add(1)
+}
+
+// State returns the state of an interface; the zero LinkState if there is
+// none with this index.
+func (l *Links) State(ifindex int) LinkState {
+	return (*l.states.Load())[ifindex]
+}
+
+// Generation grows with every change of any interface's state.
+func (l *Links) Generation() uint64 { return l.generation.Load() }
+
+// Close ends the notices.
+func (l *Links) Close() error {
+	if l.conn != nil {
+		l.conn.close()
+	}
+	if l.monitor != nil {
+		l.monitor.close()
+	}
+	return nil
+}

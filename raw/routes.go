@@ -1,0 +1,269 @@
+//go:build linux && !android
+
+package raw
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// RouteConfig says whose routes are looked up. The zero value is any source,
+// any interface, no mark.
+type RouteConfig struct {
+	// Source is the address that packets leave from. If invalid, routing
+	// chooses one for each destination.
+	Source netip.Addr
+	// Interface is the name of the one interface that packets may leave by.
+	// If empty, routing chooses.
+	Interface string
+	// Mark is the packets' SO_MARK, for rules with fwmark.
+	Mark uint32
+}
+
+// RouteKind says how packets of a route reach their next hop.
+type RouteKind uint8
+
+const (
+	// Local: the destination is this host. Only a raw IP socket gets there:
+	// the kernel drops such packets when a packet socket injects them.
+	Local RouteKind = iota
+	// Link: an Ethernet link; frames carry the next hop's MAC.
+	Link
+	// PointToPoint: a link without addresses of its own (tun, ppp, wireguard)
+	// or one where the kernel wraps the packet. For a raw IP socket too.
+	PointToPoint
+)
+
+func (k RouteKind) String() string {
+	return [...]string{"local", "link", "point to point"}[k]
+}
+
+// Route is where packets to a destination go.
+type Route struct {
+	Interface int
+	// Source is the address that packets leave from.
+	Source netip.Addr
+	// Gateway is the next hop, possibly an IPv6 one for IPv4 packets. If
+	// invalid, the destination is on the link.
+	Gateway netip.Addr
+	Kind    RouteKind
+	// SourceMAC is the interface's, for Kind Link.
+	SourceMAC [6]byte
+	// MTU is the route's own, or else the interface's.
+	MTU int
+}
+
+// Routes answers where packets go, from memory. The kernel's rules and routes
+// cut the address space into cells whose addresses they cannot tell apart;
+// the first lookup in a cell asks the kernel (1 to 2 µs), the others take what
+// it said. A change of any rule, route, address or link drops all answers.
+//
+// Of a route with several next hops one is taken for the whole cell.
+//
+// Routes is safe for concurrent use; Lookup takes no lock once a cell is
+// known.
+type Routes struct {
+	config     RouteConfig
+	oif        int
+	conn       *routeConn
+	monitor    *monitor
+	table      atomic.Pointer[routeTable]
+	generation atomic.Uint64
+	changed    chan struct{}
+	stop       chan struct{}
+	builder    sync.WaitGroup
+}
+
+// routeGroups are the notices that can change an answer. Not all changes have
+// one of their own: IPv4 routes over an interface that goes down vanish
+// without, hence the links.
+var routeGroups = []int{
+	unix.RTNLGRP_LINK, unix.RTNLGRP_NEXTHOP,
+	unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV4_RULE,
+	unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV6_RULE,
+}
+
+// OpenRoutes reads rules and routes and follows their changes.
+func OpenRoutes(c RouteConfig) (*Routes, error) {
+	r := &Routes{config: c, changed: make(chan struct{}, 1), stop: make(chan struct{})}
+	if err := r.open(); err != nil {
+		r.Close()
+		return nil, fmt.Errorf("raw: routes: %w", err)
+	}
+	return r, nil
+}
+
+// open listens before it reads, so that no change falls in between.
+func (r *Routes) open() (err error) {
+	if r.conn, err = dialRoute(); err != nil {
+		return err
+	}
+	if r.monitor, err = openMonitor(routeGroups, func(message) { r.note() }, r.note); err != nil {
+		return err
+	}
+	table, err := r.build()
+	if err != nil {
+		return err
+	}
+	if r.config.Interface != "" {
+		if r.oif, err = table.indexOf(r.config.Interface); err != nil {
+			return err
+		}
+	}
+	r.table.Store(table)
+	r.builder.Go(r.follow)
+	return nil
+}
+
+// note says that something has changed; lost notices do too.
+func (r *Routes) note() {
+	select {
+	case r.changed <- struct{}{}:
+	default:
+	}
+}
+
+// settle is how long after a notice the tables are read once more: the notice
+// that a link went down comes before its routes are gone (__dev_notify_flags,
+// net/core/dev.c).
+const settle = 100 * time.Millisecond
+
+// follow builds a new table after each change, at once if the last one is
+// some time ago. A storm of changes costs a tenth of one processor at most.
+func (r *Routes) follow() {
+	var again <-chan time.Time
+	for {
+		select {
+		case <-r.stop:
+			return
+		case <-r.changed:
+			again = time.After(settle)
+		case <-again:
+			again = nil
+		}
+		start := time.Now()
+		if !r.rebuild() {
+			again = time.After(settle)
+		}
+		select {
+		case <-r.stop:
+			return
+		case <-time.After(9 * time.Since(start)):
+		}
+	}
+}
+
+// rebuild replaces the table. When the kernel's tables cannot be read, it
+// keeps the links, and every lookup asks the kernel until they can.
+func (r *Routes) rebuild() bool {
+	table, err := r.build()
+	if err != nil {
+		table = &routeTable{links: r.table.Load().links}
+	}
+	r.table.Store(table)
+	r.generation.Add(1)
+	return err == nil
+}
+
+// Generation grows after each change; what Lookup returned before may be
+// outdated then.
+func (r *Routes) Generation() uint64 { return r.generation.Load() }
+
+// Lookup returns the route to dst. The error is the syscall.Errno that
+// connect(2) would give: ENETUNREACH without a route and for multicast and
+// broadcast addresses, EHOSTUNREACH, EACCES and EINVAL for unreachable,
+// prohibit and blackhole routes, EADDRNOTAVAIL without a source address,
+// EAFNOSUPPORT if the configured source is of the other family, EINVAL for an
+// IPv6 link-local address without a zone, ENODEV for a zone that is not
+// there.
+func (r *Routes) Lookup(dst netip.Addr) (Route, error) {
+	dst = dst.Unmap()
+	if !dst.IsValid() {
+		return Route{}, unix.EINVAL
+	}
+	table := r.table.Load()
+	if dst.Zone() != "" {
+		return r.lookupZone(table, dst)
+	}
+	cells := table.cells[family(dst)]
+	if cells == nil {
+		return r.resolve(table, dst, r.oif).unpack()
+	}
+	return r.fill(table, cells.find(dst), dst, r.oif)
+}
+
+// lookupZone takes the zone of a link-local address for the interface. On
+// other addresses it means nothing, as to connect(2).
+func (r *Routes) lookupZone(table *routeTable, dst netip.Addr) (Route, error) {
+	zone := dst.Zone()
+	dst = dst.WithZone("")
+	if !dst.IsLinkLocalUnicast() {
+		return r.Lookup(dst)
+	}
+	oif, err := table.indexOf(zone)
+	if err != nil {
+		return Route{}, unix.ENODEV
+	}
+	if r.oif != 0 && r.oif != oif {
+		return Route{}, unix.EINVAL
+	}
+	return r.fill(table, table.zoneCell(oif, dst), dst, oif)
+}
+
+// fill returns what the cell holds, and asks the kernel if it holds nothing.
+func (r *Routes) fill(table *routeTable, cell *atomic.Pointer[answer], dst netip.Addr, oif int) (Route, error) {
+	if known := cell.Load(); known != nil {
+		return known.unpack()
+	}
+	a := r.resolve(table, dst, oif)
+	if a.lasts() {
+		cell.Store(a)
+	}
+	return a.unpack()
+}
+
+// family is an index: 0 for IPv4, 1 for IPv6.
+func family(addr netip.Addr) int {
+	if addr.Is4() {
+		return 0
+	}
+	return 1
+}
+
+// answer is what a cell holds.
+type answer struct {
+	route Route
+	err   error
+}
+
+func (a *answer) unpack() (Route, error) { return a.route, a.err }
+
+// lasts reports whether the answer holds for as long as the tables: not when
+// the question could not be put.
+func (a *answer) lasts() bool {
+	var errno syscall.Errno
+	if a.err == nil {
+		return true
+	}
+	return errors.As(a.err, &errno) && errno != unix.ENOBUFS && errno != unix.ENOMEM && errno != unix.EAGAIN
+}
+
+// Close ends the notices. Lookups fail afterwards, or return old answers.
+func (r *Routes) Close() error {
+	close(r.stop)
+	r.builder.Wait()
+	if r.monitor != nil {
+		r.monitor.close()
+	}
+	if r.conn != nil {
+		r.conn.close()
+	}
+	return nil
+}
