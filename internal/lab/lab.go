@@ -108,7 +108,8 @@ func (s *server) runChild(t testing.TB, name string, output *childOutput, flags 
 
 	// By /proc/self/exe the binary can be run by a user who may not enter its directory.
 	cmd := exec.Command("/proc/self/exe", append(childFlags(t), flags...)...)
-	cmd.Env = append(os.Environ(), childVariable+"="+name)
+	// A race detector sleeps a second at exit unless told otherwise.
+	cmd.Env = append(os.Environ(), childVariable+"="+name, "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.ExtraFiles = []*os.File{theirs}
 	p, err := s.world.nodes[proberName].spawn(s.world.top.As, cmd)
