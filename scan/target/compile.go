@@ -23,7 +23,7 @@ func (s *Spec) Compile(ctx context.Context) (*Space, error) {
 	}
 	sp := &Space{labels: s.labels, names: s.names, pinned: pinned, unresolved: unresolved}
 	sp.labels.known, sp.names.known = nil, nil
-	sp.tally = compile(&sp.four, &s.four, s.table, defaults, nil)
+	sp.tally = compile(&sp.four, &s.four, s.table, defaults, s.four.exclude.take())
 	s.compileZones(sp, defaults)
 	sp.sets = s.table.portSets
 	*s = Spec{}
@@ -39,51 +39,44 @@ func (s *Spec) Compile(ctx context.Context) (*Space, error) {
 
 // compileZones makes a plane for each zone. What is excluded without a zone is excluded in all of them.
 func (s *Spec) compileZones(sp *Space, defaults uint32) {
+	zones := slices.Sorted(maps.Keys(s.six)) // "" comes first
 	var everywhere []entry[v6]
-	if f := s.six[""]; f != nil {
-		everywhere = slices.Clone(f.exclude)
-	}
-	for _, zone := range slices.Sorted(maps.Keys(s.six)) {
-		p, out := plane[v6]{zone: zone}, everywhere
+	for _, zone := range zones {
+		f := s.six[zone]
+		out := slices.Concat(f.exclude.take(), everywhere)
 		if zone == "" {
-			out = nil
+			everywhere = out
 		}
-		t := compile(&p, s.six[zone], s.table, defaults, out)
+		p := plane[v6]{zone: zone}
+		t := compile(&p, f, s.table, defaults, out)
 		sp.base = append(sp.base, sp.tally.size)
 		sp.six = append(sp.six, p)
 		sp.tally = sp.tally.plus(t)
 	}
 }
 
-// compile builds one plane from the entries of a family and takes them out of it.
-func compile[K key[K]](p *plane[K], f *family[K], t *portTable, defaults uint32, exclude []entry[K]) tally {
-	for _, list := range [][]entry[K]{f.include, f.refused} {
-		for i := range list {
-			list[i].ports = orDefault(list[i].ports, defaults)
-		}
-	}
-	for _, list := range [][]tagged[K]{f.labels, f.names} {
-		for i := range list {
-			list[i].ports = orDefault(list[i].ports, defaults)
-		}
-	}
-	out := slices.Concat(f.exclude, exclude)
-	sortEntries(f.include)
+// compile builds one plane from the entries of a family, which it takes away.
+func compile[K key[K]](p *plane[K], f *family[K], t *portTable, defaults uint32, out []entry[K]) tally {
+	in := withDefault(f.include.take(), defaults)
+	sortEntries(in)
 	sortEntries(out)
-	n := p.build(t, f.include, out)
-	for _, e := range f.refused {
+	n := p.build(t, in, out)
+	for _, e := range withDefault(f.refused.take(), defaults) {
 		n.refused = add(n.refused, mul(e.lo.upTo(e.hi), t.size(e.ports)))
 	}
-	p.labels, p.names = newTags(f.labels), newTags(f.names)
-	*f = family[K]{}
+	p.labels = newTags(f.labels.take(), defaults)
+	p.names = newTags(f.names.take(), defaults)
 	return n
 }
 
-func orDefault(ports, defaults uint32) uint32 {
-	if ports == 0 {
-		return defaults
+// withDefault fills in the ports of entries that were written without.
+func withDefault[K key[K]](entries []entry[K], defaults uint32) []entry[K] {
+	for i := range entries {
+		if entries[i].ports == 0 {
+			entries[i].ports = defaults
+		}
 	}
-	return ports
+	return entries
 }
 
 func (t tally) plus(o tally) tally {

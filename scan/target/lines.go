@@ -80,7 +80,7 @@ func checkLabel(label string, comma bool) (problem string) {
 	if looksLikeTarget(first) {
 		return fmt.Sprintf("the label %q looks like a second target: write one target a line", label)
 	}
-	if _, err := ParsePorts(first); comma && err == nil {
+	if comma && looksLikePorts(first) {
 		return fmt.Sprintf("the label %q looks like a port: write host:port, one a line", label)
 	}
 	return ""
@@ -88,6 +88,14 @@ func checkLabel(label string, comma bool) (problem string) {
 
 // looksLikeTarget reports whether text is an address, a prefix or a range, with ports or without.
 func looksLikeTarget(text string) bool {
+	if !strings.ContainsAny(text, ".:") {
+		return false
+	}
 	d, problem := parse(text)
 	return problem == "" && d.lo.IsValid()
+}
+
+func looksLikePorts(text string) bool {
+	_, err := ParsePorts(text)
+	return err == nil
 }

@@ -46,8 +46,8 @@ type Spec struct {
 
 // family holds the entries of one address family and zone. Set number 0 stands for Spec.Ports until Compile.
 type family[K key[K]] struct {
-	include, exclude, refused []entry[K]
-	labels, names             []tagged[K]
+	include, exclude, refused pile[entry[K]]
+	labels, names             pile[tagged[K]]
 }
 
 // pendingName is a target whose name is resolved by Compile.
@@ -177,11 +177,11 @@ func (s *Spec) addRange(d described, ports uint32, label, name string) {
 
 func (s *Spec) cutRange(d described, ports uint32) {
 	if d.lo.Is4() {
-		s.four.exclude = append(s.four.exclude, entry[v4]{d.range4(), ports})
+		s.four.exclude.add(entry[v4]{d.range4(), ports})
 		return
 	}
 	f := s.zone(d.lo.Zone())
-	f.exclude = append(f.exclude, entry[v6]{d.range6(), ports})
+	f.exclude.add(entry[v6]{d.range6(), ports})
 }
 
 func (d *described) range4() interval[v4] { return interval[v4]{v4Of(d.lo), v4Of(d.hi)} }
@@ -198,12 +198,12 @@ func (s *Spec) zone(name string) *family[v6] {
 
 func (f *family[K]) add(r interval[K], ports uint32, rules []refusal[K], label, name uint32) {
 	clip(r, rules,
-		func(kept interval[K]) { f.include = append(f.include, entry[K]{kept, ports}) },
-		func(refused interval[K]) { f.refused = append(f.refused, entry[K]{refused, ports}) })
+		func(kept interval[K]) { f.include.add(entry[K]{kept, ports}) },
+		func(refused interval[K]) { f.refused.add(entry[K]{refused, ports}) })
 	if label != 0 {
-		f.labels = append(f.labels, tagged[K]{entry[K]{r, ports}, label})
+		f.labels.add(tagged[K]{entry[K]{r, ports}, label})
 	}
 	if name != 0 {
-		f.names = append(f.names, tagged[K]{entry[K]{r, ports}, name})
+		f.names.add(tagged[K]{entry[K]{r, ports}, name})
 	}
 }

@@ -18,7 +18,12 @@ type tagged[K key[K]] struct {
 	text uint32 // a number of the texts
 }
 
-func newTags[K key[K]](entries []tagged[K]) tags[K] {
+func newTags[K key[K]](entries []tagged[K], defaultPorts uint32) tags[K] {
+	for i := range entries {
+		if entries[i].ports == 0 {
+			entries[i].ports = defaultPorts
+		}
+	}
 	slices.SortFunc(entries, func(a, b tagged[K]) int { return a.lo.compare(b.lo) })
 	t := tags[K]{entries, make([]K, len(entries))}
 	if len(entries) > 0 {
