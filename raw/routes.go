@@ -194,7 +194,7 @@ func (r *Routes) Lookup(dst netip.Addr) (Route, error) {
 	}
 	cells := table.cells[family(dst)]
 	if cells == nil {
-		return r.resolve(table, dst, r.oif).unpack()
+		return r.resolve(table, dst, r.oif).unpack(dst)
 	}
 	return r.fill(table, cells.find(dst), dst, r.oif)
 }
@@ -220,13 +220,13 @@ func (r *Routes) lookupZone(table *routeTable, dst netip.Addr) (Route, error) {
 // fill returns what the cell holds, and asks the kernel if it holds nothing.
 func (r *Routes) fill(table *routeTable, cell *atomic.Pointer[answer], dst netip.Addr, oif int) (Route, error) {
 	if known := cell.Load(); known != nil {
-		return known.unpack()
+		return known.unpack(dst)
 	}
 	a := r.resolve(table, dst, oif)
 	if a.lasts() {
 		cell.Store(a)
 	}
-	return a.unpack()
+	return a.unpack(dst)
 }
 
 // family is an index: 0 for IPv4, 1 for IPv6.
@@ -240,10 +240,18 @@ func family(addr netip.Addr) int {
 // answer is what a cell holds.
 type answer struct {
 	route Route
+	self  bool // the source is the destination: a whole prefix of own addresses
 	err   error
 }
 
-func (a *answer) unpack() (Route, error) { return a.route, a.err }
+// unpack returns the answer for one address of the cell.
+func (a *answer) unpack(dst netip.Addr) (Route, error) {
+	route := a.route
+	if a.self {
+		route.Source = dst
+	}
+	return route, a.err
+}
 
 // lasts reports whether the answer holds for as long as the tables: not when
 // the question could not be put.

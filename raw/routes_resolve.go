@@ -14,8 +14,12 @@ func (r *Routes) resolve(table *routeTable, dst netip.Addr, oif int) *answer {
 	if err := r.refuse(dst, oif); err != nil {
 		return &answer{err: err}
 	}
+	ask := dst
+	if dst == netip.IPv6Unspecified() {
+		ask = netip.IPv6Loopback() // as connect(2) has it; asked for ::, the kernel tells its default route
+	}
 	var found answer
-	err := r.conn.exchange(r.question(dst, oif), func(m message) {
+	err := r.conn.exchange(r.question(ask, oif), func(m message) {
 		found.route, found.err = r.read(table, m, oif)
 	})
 	if err == unix.EOPNOTSUPP {
@@ -24,6 +28,7 @@ func (r *Routes) resolve(table *routeTable, dst netip.Addr, oif int) *answer {
 	if err != nil {
 		return &answer{err: err}
 	}
+	found.self = found.route.Kind == Local && found.route.Source == dst
 	return &found
 }
 
