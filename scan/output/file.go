@@ -1,0 +1,193 @@
+package output
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// device is what an output is written to: an *os.File, or a fault in a test.
+type device interface {
+	io.WriteCloser
+	Sync() error
+	Truncate(size int64) error
+}
+
+// file is one open output. Only its stream's writer uses it.
+type file struct {
+	dev     device
+	path    string
+	regular bool          // can be cut and made durable
+	length  int64         // bytes of whole records, as far as we know: line-aligned, or frame-aligned when compressed
+	zstd    *zstd.Encoder // nil: plain
+	inFrame bool
+	raw     int64 // bytes that went to dev since open, compressed ones
+}
+
+// openFile opens path without touching what is in it.
+func openFile(spec Spec) (*file, error) {
+	f := &file{path: spec.Path, dev: os.Stdout}
+	if spec.Path != Stdout {
+		dev, err := os.OpenFile(spec.Path, os.O_WRONLY|os.O_CREATE, 0o644)
+		if err != nil {
+			return nil, outputError(spec.Path, -1, err)
+		}
+		info, err := dev.Stat()
+		if err != nil {
+			dev.Close()
+			return nil, outputError(spec.Path, -1, err)
+		}
+		f.dev, f.regular = dev, info.Mode().IsRegular()
+	}
+	if spec.Compress {
+		// One frame after the other by this goroutine alone: the scan wants the cores.
+		z, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest))
+		if err != nil {
+			return nil, outputError(spec.Path, -1, err)
+		}
+		f.zstd = z
+	}
+	return f, nil
+}
+
+// cut leaves the first length bytes and goes on behind them.
+func (f *file) cut(length int64) error {
+	if !f.regular {
+		return nil
+	}
+	dev := f.dev.(*os.File)
+	if err := dev.Truncate(length); err != nil {
+		return outputError(f.path, -1, err)
+	}
+	if _, err := dev.Seek(length, io.SeekStart); err != nil {
+		return outputError(f.path, -1, err)
+	}
+	f.length = length
+	return nil
+}
+
+// check looks whether the file can be what a checkpoint knew with that length.
+func (f *file) check(length int64) error {
+	if !f.regular || length < 0 {
+		return nil
+	}
+	in, err := os.Open(f.path)
+	if err != nil {
+		return outputError(f.path, -1, err)
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return outputError(f.path, -1, err)
+	}
+	if info.Size() < length {
+		return outputError(f.path, -1, fmt.Errorf("it has %d bytes and the checkpoint knows %d: it was changed after the scan; "+
+			"put it back, or start anew without --resume", info.Size(), length))
+	}
+	last := []byte{'\n'}
+	if f.zstd == nil && length > 0 {
+		if _, err := in.ReadAt(last, length-1); err != nil {
+			return outputError(f.path, -1, err)
+		}
+	}
+	if last[0] != '\n' {
+		return outputError(f.path, -1, fmt.Errorf("no line ends at byte %d, where the checkpoint has one: it was changed after "+
+			"the scan; put it back, or start anew without --resume", length))
+	}
+	return nil
+}
+
+// write takes whole lines.
+func (f *file) write(lines []byte) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	if f.zstd == nil {
+		n, err := f.dev.Write(lines)
+		if err != nil {
+			f.mend(n)
+			return err
+		}
+		f.length += int64(n)
+		return nil
+	}
+	if !f.inFrame {
+		f.zstd.Reset((*counter)(f))
+		f.inFrame = true
+	}
+	_, err := f.zstd.Write(lines)
+	return err
+}
+
+// mend takes a torn line off the end after a write that failed after n bytes. That it may fail as well does no harm: a
+// resume cuts the file anyway.
+func (f *file) mend(n int) {
+	if f.regular && n > 0 {
+		f.dev.Truncate(f.length)
+	}
+}
+
+// counter counts the compressed bytes on their way.
+type counter file
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.dev.Write(p)
+	c.raw += int64(n)
+	return n, err
+}
+
+// flush lets a reader of the file see what was written. A plain file needs none.
+func (f *file) flush() error {
+	if !f.inFrame {
+		return nil
+	}
+	return f.zstd.Flush()
+}
+
+// sync ends the frame and makes everything durable.
+func (f *file) sync() error {
+	if f.inFrame {
+		if err := f.zstd.Close(); err != nil {
+			return err
+		}
+		f.inFrame = false
+		f.length += f.raw
+		f.raw = 0
+	}
+	if !f.regular {
+		return nil
+	}
+	return f.dev.Sync()
+}
+
+// whole returns the length for a checkpoint or a message: -1 for what cannot be cut.
+func (f *file) whole() int64 {
+	if !f.regular {
+		return -1
+	}
+	return f.length
+}
+
+// close leaves standard output open: it is not ours.
+func (f *file) close() error {
+	if f.path == Stdout {
+		return nil
+	}
+	return f.dev.Close()
+}
+
+// syncDir makes the name of a new file durable, as sync does for its bytes.
+func syncDir(path string) error {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return outputError(path, -1, err)
+	}
+	defer dir.Close()
+	if err := dir.Sync(); err != nil {
+		return outputError(path, -1, err)
+	}
+	return nil
+}
