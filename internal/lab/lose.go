@@ -120,6 +120,8 @@ func (l Loss) program(counts *ebpf.Map, out bool) asm.Instructions {
 
 // countIn fetches and increments the target's counter: R2 is n.
 func countIn(m *ebpf.Map) asm.Instructions {
+	fetchAdd := asm.FetchAdd.Mem(asm.R0, asm.R2, asm.Word, 0)
+	fetchAdd.Constant = 1 // BPF_FETCH, which cilium/ebpf 0.22.0 loses when it encodes the instruction
 	return asm.Instructions{
 		asm.Mov.Reg32(asm.R1, asm.R8).WithSymbol("count"),
 		asm.And.Imm(asm.R1, counts-1),
@@ -130,6 +132,6 @@ func countIn(m *ebpf.Map) asm.Instructions {
 		asm.FnMapLookupElem.Call(),
 		asm.JEq.Imm(asm.R0, 0, "pass"),
 		asm.Mov.Imm(asm.R2, 1),
-		asm.FetchAdd.Mem(asm.R0, asm.R2, asm.Word, 0),
+		fetchAdd,
 	}
 }

@@ -43,7 +43,7 @@ func (o *childOutput) line(line []byte) {
 		o.seen(line)
 	}
 	for _, b := range boring {
-		if bytes.HasPrefix(line, b) {
+		if bytes.HasPrefix(bytes.TrimLeft(line, " "), b) {
 			return
 		}
 	}
