@@ -60,6 +60,11 @@ type Route struct {
 	MTU int
 }
 
+func (r Route) from(source netip.Addr) Route {
+	r.Source = source
+	return r
+}
+
 // Routes answers where packets go, from memory. The kernel's rules and routes
 // cut the address space into cells whose addresses they cannot tell apart;
 // the first lookup in a cell asks the kernel (1 to 2 µs), the others take what
@@ -185,48 +190,53 @@ func (r *Routes) Generation() uint64 { return r.generation.Load() }
 // there.
 func (r *Routes) Lookup(dst netip.Addr) (Route, error) {
 	dst = dst.Unmap()
-	if !dst.IsValid() {
-		return Route{}, unix.EINVAL
+	a := r.lookup(dst)
+	if a.self {
+		return a.route.from(dst.WithZone("")), nil
 	}
+	return a.route, a.err
+}
+
+func (r *Routes) lookup(dst netip.Addr) *answer {
 	table := r.table.Load()
-	if dst.Zone() != "" {
-		return r.lookupZone(table, dst)
-	}
 	cells := table.cells[family(dst)]
-	if cells == nil {
-		return r.resolve(table, dst, r.oif).unpack(dst)
+	if !dst.IsValid() || dst.Zone() != "" || cells == nil {
+		return r.lookupRare(table, dst)
 	}
 	return r.fill(table, cells.find(dst), dst, r.oif)
 }
 
-// lookupZone takes the zone of a link-local address for the interface. On
-// other addresses it means nothing, as to connect(2).
-func (r *Routes) lookupZone(table *routeTable, dst netip.Addr) (Route, error) {
-	zone := dst.Zone()
-	dst = dst.WithZone("")
-	if !dst.IsLinkLocalUnicast() {
-		return r.Lookup(dst)
-	}
-	oif, err := table.indexOf(zone)
-	if err != nil {
-		return Route{}, unix.ENODEV
-	}
-	if r.oif != 0 && r.oif != oif {
-		return Route{}, unix.EINVAL
-	}
-	return r.fill(table, table.zoneCell(oif, dst), dst, oif)
-}
-
 // fill returns what the cell holds, and asks the kernel if it holds nothing.
-func (r *Routes) fill(table *routeTable, cell *atomic.Pointer[answer], dst netip.Addr, oif int) (Route, error) {
+func (r *Routes) fill(table *routeTable, cell *atomic.Pointer[answer], dst netip.Addr, oif int) *answer {
 	if known := cell.Load(); known != nil {
-		return known.unpack(dst)
+		return known
 	}
 	a := r.resolve(table, dst, oif)
 	if a.lasts() {
 		cell.Store(a)
 	}
-	return a.unpack(dst)
+	return a
+}
+
+// lookupRare takes the zone of a link-local address for the interface; on
+// other addresses it means nothing, as to connect(2). Without cells it asks
+// the kernel.
+func (r *Routes) lookupRare(table *routeTable, dst netip.Addr) *answer {
+	if zone := dst.Zone(); zone != "" {
+		dst = dst.WithZone("")
+		if !dst.IsLinkLocalUnicast() {
+			return r.lookup(dst)
+		}
+		oif, err := table.indexOf(zone)
+		switch {
+		case err != nil:
+			return &answer{err: unix.ENODEV}
+		case r.oif != 0 && r.oif != oif:
+			return &answer{err: unix.EINVAL}
+		}
+		return r.fill(table, table.zoneCell(oif, dst), dst, oif)
+	}
+	return r.resolve(table, dst, r.oif)
 }
 
 // family is an index: 0 for IPv4, 1 for IPv6.
@@ -242,15 +252,6 @@ type answer struct {
 	route Route
 	self  bool // the source is the destination: a whole prefix of own addresses
 	err   error
-}
-
-// unpack returns the answer for one address of the cell.
-func (a *answer) unpack(dst netip.Addr) (Route, error) {
-	route := a.route
-	if a.self {
-		route.Source = dst
-	}
-	return route, a.err
 }
 
 // lasts reports whether the answer holds for as long as the tables: not when

@@ -5,6 +5,7 @@ package raw
 import (
 	"cmp"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -84,12 +85,13 @@ func destination(h unix.RtMsg, attrs attributes) (netip.Prefix, bool) {
 
 // sourceChoices adds what the choice of an IPv6 source address depends on
 // (RFC 6724, section 5, as ipv6_dev_get_saddr in net/ipv6/addrconf.c has it):
-// the prefixes of the policy labels, and for each own address the length of
-// the prefix that it has in common with the destination.
+// the prefixes of the policy labels, and which own address has the longest
+// prefix in common with the destination.
 func (c *routeConn) sourceChoices(cut *[]netip.Prefix) error {
 	labels := newRequest(unix.RTM_GETADDRLABEL, addrLabel{Family: unix.AF_INET6})
 	addresses := newRequest(unix.RTM_GETADDR, unix.IfAddrmsg{Family: unix.AF_INET6})
-	return cmp.Or(
+	var own []netip.Addr
+	err := cmp.Or(
 		named("address labels", c.dumpIfAny(labels, func(m message) {
 			h, attrs := header[addrLabel](m)
 			if p, err := attrs.addr(ifalAddress).Prefix(int(h.PrefixLength)); err == nil {
@@ -97,14 +99,34 @@ func (c *routeConn) sourceChoices(cut *[]netip.Prefix) error {
 			}
 		})),
 		named("addresses", c.dumpIfAny(addresses, func(m message) {
-			h, attrs := header[unix.IfAddrmsg](m)
-			for length := 1; length <= int(h.Prefixlen); length++ {
-				if p, err := attrs.addr(unix.IFA_ADDRESS).Prefix(length); err == nil {
-					*cut = append(*cut, p)
-				}
+			_, attrs := header[unix.IfAddrmsg](m)
+			a := attrs.addr(unix.IFA_LOCAL) // with a peer, IFA_ADDRESS is the peer's
+			if !a.IsValid() {
+				a = attrs.addr(unix.IFA_ADDRESS)
+			}
+			if a.Is6() {
+				own = append(own, a)
 			}
 		})),
 	)
+	*cut = append(*cut, forks(own)...)
+	return err
+}
+
+// forks returns the prefixes that tell which of the addresses an address has
+// most in common with: where two part, one bit beyond what they share. Of
+// sorted addresses, neighbours show all the places.
+func forks(own []netip.Addr) (cut []netip.Prefix) {
+	slices.SortFunc(own, netip.Addr.Compare)
+	own = slices.Compact(own)
+	for i := 1; i < len(own); i++ {
+		shared := toKey(own[i-1]).commonBits(toKey(own[i]))
+		for _, a := range own[i-1 : i+1] {
+			p, _ := a.Prefix(shared + 1)
+			cut = append(cut, p)
+		}
+	}
+	return cut
 }
 
 // addrLabel is struct ifaddrlblmsg of linux/if_addrlabel.h.

@@ -5,6 +5,7 @@ package raw
 import (
 	"cmp"
 	"encoding/binary"
+	"math/bits"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -64,6 +65,14 @@ func toKey(addr netip.Addr) key {
 
 func (k key) less(o key) bool {
 	return k.hi < o.hi || k.hi == o.hi && k.lo < o.lo
+}
+
+// commonBits returns how many leading bits of the 128 are the same.
+func (k key) commonBits(o key) int {
+	if n := bits.LeadingZeros64(k.hi ^ o.hi); n < 64 {
+		return n
+	}
+	return 64 + bits.LeadingZeros64(k.lo^o.lo)
 }
 
 func compareKeys(a, b key) int {

@@ -73,9 +73,9 @@ func TestLabRoutesAgreeWithKernel(t *testing.T) {
 			for range 3000 {
 				dst := near(random, cells, v6).Unmap()
 				got, err := r.Lookup(dst)
-				fresh, freshErr := r.resolve(table, dst, r.oif).unpack(dst)
-				if got != fresh || err != freshErr {
-					t.Fatalf("%+v, %v:\ncell   %+v %v\nkernel %+v %v", c, dst, got, err, fresh, freshErr)
+				fresh := r.resolve(table, dst, r.oif)
+				if got != fresh.route || err != fresh.err {
+					t.Fatalf("%+v, %v:\ncell   %+v %v\nkernel %+v %v", c, dst, got, err, fresh.route, fresh.err)
 				}
 				source, errno := connectTo(t, c, dst)
 				if err == nil && (errno != nil || source != got.Source) || err != nil && err != errno {
@@ -349,6 +349,21 @@ func BenchmarkLabRouteLookup(b *testing.B) {
 		b.Run(name+"/kernel", func(b *testing.B) {
 			for b.Loop() {
 				r.resolve(table, addr, 0)
+			}
+		})
+	}
+	for name, v6 := range map[string]bool{"v4": false, "v6": true} {
+		b.Run(name+"/random", func(b *testing.B) {
+			random := rand.New(rand.NewPCG(1, 2))
+			var dst [4096]netip.Addr
+			for i := range dst {
+				dst[i] = addr4(random.Uint32())
+				if v6 {
+					dst[i] = addr6(key{0x2000<<48 | random.Uint64()>>3, random.Uint64()})
+				}
+			}
+			for i := 0; b.Loop(); i++ {
+				r.Lookup(dst[i%len(dst)])
 			}
 		})
 	}
