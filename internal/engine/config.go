@@ -19,6 +19,7 @@ type Config struct {
 	Style    craft.Style
 	Allow    func(netip.Addr) bool // the scope, asked for every packet; nil allows all
 	Pacer    Pacer                 // nil: no limit
+	OnLoss   func(time.Duration)   // told, at a time on the shard's clock, that packets were lost on our side; may be nil
 	Trace    func(time.Time, bool, []byte)
 }
 
@@ -42,4 +43,19 @@ type Counters struct {
 	SYNSent, RSTSent, Received, Answers, Duplicates, Ignored, RingDrops, SendErrors, Requeued uint64
 
 	Verdicts [match.NumStates]uint64
+}
+
+func (c *Counters) add(o Counters) {
+	c.SYNSent += o.SYNSent
+	c.RSTSent += o.RSTSent
+	c.Received += o.Received
+	c.Answers += o.Answers
+	c.Duplicates += o.Duplicates
+	c.Ignored += o.Ignored
+	c.RingDrops += o.RingDrops
+	c.SendErrors += o.SendErrors
+	c.Requeued += o.Requeued
+	for i, n := range o.Verdicts {
+		c.Verdicts[i] += n
+	}
 }

@@ -37,8 +37,7 @@ func (f *family[A]) conclude(id match.ID, s *match.Slot[A]) {
 		f.settle(id, s, f.unsent(match.Reason(s.PortIndex())))
 		return
 	}
-	f.dropsAt = f.at - dropsEvery
-	f.watchDrops()
+	f.countDrops()
 	lost := f.lostSince(f.at - s.Since(f.at))
 	if (lost || s.Is(match.FlagDropped)) && !s.Is(match.FlagExtra) && s.Attempt() < match.MaxAttempts {
 		f.counters.Requeued++
@@ -66,16 +65,15 @@ func (f *family[A]) unsent(why match.Reason) *Verdict {
 // silent makes the verdict on a probe that nothing answered: was the target silent, or did our packets not get far?
 func (f *family[A]) silent(s *match.Slot[A], lost bool) *Verdict {
 	path := f.paths[s.Path()]
-	if !f.wire.LinkUp(path.Path) {
+	switch f.health(path, s.Addr()) {
+	case linkDown:
 		return f.fresh(match.Unsent, match.LinkDown, syscall.ENETDOWN)
-	}
-	switch f.wire.Neighbour(path.Path, s.Addr()) {
-	case NeighbourFailed:
+	case hopFailed:
 		if path.OnLink {
 			return f.fresh(match.Unreachable, match.NoNeighbour, syscall.EHOSTUNREACH)
 		}
 		return f.fresh(match.Unsent, match.GatewayDown, syscall.EHOSTUNREACH)
-	case NeighbourUnknown:
+	case hopUnknown:
 		return f.fresh(match.Unsent, match.Unresolved, syscall.EHOSTUNREACH)
 	}
 	if lost {

@@ -20,8 +20,8 @@ type family[A match.Addr] struct {
 	six   bool
 }
 
-// submit takes a slot and queues the first attempt, unless the verdict is known already.
-func (f *family[A]) submit(target netip.AddrPort, user uint32, timeout time.Duration) (Ticket, bool) {
+// submit takes a slot and begins, unless the verdict is known already.
+func (f *family[A]) submit(target netip.AddrPort, user uint32, timeout time.Duration, paid bool) (Ticket, bool) {
 	if timeout <= 0 {
 		return f.refuse(target, user, match.Filtered, match.Timeout, 0)
 	}
@@ -42,7 +42,11 @@ func (f *family[A]) submit(target netip.AddrPort, user uint32, timeout time.Dura
 	s.SetPath(path)
 	s.SetSent(f.at, 0) // until the first send, this is when the probe was submitted
 	f.hold(s, match.Overload)
-	f.enqueue(id, s)
+	if f.cfg.Pacer == nil || paid {
+		f.attempt(id, s)
+	} else {
+		f.enqueue(id, s)
+	}
 	return Ticket{id, f.six}, true
 }
 
@@ -84,7 +88,7 @@ func (s *Shard) newOutlet(p *Path) (*outlet, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &outlet{Path: p, syn: syn, rst: rst, knownAt: -time.Hour}, nil
+	return &outlet{Path: p, syn: syn, rst: rst, healthyAt: -time.Hour}, nil
 }
 
 // target returns the slot's target, with the zone that the path gives it.
@@ -159,6 +163,13 @@ func (f *family[A]) cancelAll(user uint32) (n int) {
 		return true
 	})
 	return n
+}
+
+func (f *family[A]) targets(fn func(netip.AddrPort)) {
+	f.table.All(func(_ match.ID, s *match.Slot[A]) bool {
+		fn(f.target(s))
+		return true
+	})
 }
 
 func (f *family[A]) abort(why match.Reason, errno syscall.Errno) {

@@ -33,7 +33,7 @@ func open(t *testing.T, w *wiretest.Wire, change func(*engine.Config)) *engine.F
 	if change != nil {
 		change(&cfg)
 	}
-	f, err := engine.NewFront(cfg, w)
+	f, err := engine.NewFront([]engine.Config{cfg}, []engine.Wire{w})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,8 +12,37 @@ import (
 const (
 	maxUnresolved = 200
 	reviewEvery   = 20 * time.Millisecond
-	knownFor      = 100 * time.Millisecond // how long a resolved gateway is believed to stay so
+	believeFor    = 20 * time.Millisecond // how long what the kernel said of a path is believed
 )
+
+// health is how far packets get on a path before anybody else has them.
+type health uint8
+
+const (
+	healthy health = iota
+	linkDown
+	hopUnknown
+	hopFailed
+)
+
+// health tells how far packets to dst get on the path.
+func (s *Shard) health(path *outlet, dst netip.Addr) health {
+	if !path.OnLink && s.at-path.healthyAt < believeFor {
+		return path.health
+	}
+	path.healthyAt, path.health = s.at, healthy
+	if !s.wire.LinkUp(path.Path) {
+		path.health = linkDown
+		return linkDown
+	}
+	switch s.wire.Neighbour(path.Path, dst) {
+	case NeighbourFailed:
+		path.health = hopFailed
+	case NeighbourUnknown:
+		path.health = hopUnknown
+	}
+	return path.health
+}
 
 // neighbours counts the packets that wait for link addresses.
 type neighbours struct {
@@ -29,11 +58,7 @@ type hop struct {
 
 // admit reports whether a packet may be sent towards dst now, and counts it if it will have to wait in the kernel.
 func (n *neighbours) admit(s *Shard, path *outlet, dst netip.Addr) bool {
-	if !path.OnLink && (!path.Gateway.IsValid() || s.at-path.knownAt < knownFor) {
-		return true
-	}
-	if s.wire.Neighbour(path.Path, dst) == NeighbourKnown {
-		path.knownAt = s.at
+	if h := s.health(path, dst); h == healthy || h == linkDown {
 		return true
 	}
 	if n.total >= maxUnresolved {

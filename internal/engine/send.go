@@ -159,6 +159,9 @@ func (f *family[A]) reset(path *outlet, target netip.AddrPort, port uint16, seq 
 
 // room returns the sender's batch with a place free.
 func (s *Shard) room(sender int) *batch {
+	for sender >= len(s.out) { // the wire opened one more
+		s.out = append(s.out, batch{sender: s.wire.Senders()[len(s.out)]})
+	}
 	b := &s.out[sender]
 	if b.n == BatchSize {
 		s.flushBatch(b)
@@ -172,8 +175,8 @@ func (s *Shard) add(b *batch, p place, dst netip.Addr, path *outlet) {
 	b.n++
 }
 
-// flush sends what waits.
-func (s *Shard) flush() {
+// Flush sends what waits in batches.
+func (s *Shard) Flush() {
 	for i := range s.out {
 		if s.out[i].n > 0 {
 			s.flushBatch(&s.out[i])
@@ -188,7 +191,10 @@ func (s *Shard) flushBatch(b *batch) {
 	for from := 0; from < n; {
 		start := time.Since(s.epoch)
 		sent, err := b.sender.Send(from, n)
-		end := time.Since(s.epoch)
+		end := start
+		if sent > 1 {
+			end = time.Since(s.epoch)
+		}
 		for i := range sent {
 			s.left(b, from+i, start+(end-start)*time.Duration(i)/time.Duration(sent))
 		}
@@ -260,6 +266,7 @@ func (f *family[A]) refused(id match.ID, err error) {
 	s := f.table.Slot(id)
 	state, reason, errno := localError(err)
 	if reason == match.NoBuffers {
+		f.loss()
 		f.postpone(id, s, s.PortIndex(), reason, 1)
 		return
 	}

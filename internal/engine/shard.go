@@ -67,7 +67,9 @@ type Shard struct {
 type outlet struct {
 	*Path
 	syn, rst *craft.Template
-	knownAt  time.Duration // when the gateway was last seen resolved
+
+	health    health // of the link and, unless targets are neighbours, of the next hop
+	healthyAt time.Duration
 }
 
 // New makes a shard. The wire stays the caller's to close.
@@ -94,12 +96,12 @@ func New(cfg Config, wire Wire, sink Sink) (*Shard, error) {
 	s.v6 = family[[16]byte]{Shard: s, table: match.NewTable[[16]byte](cfg.Limit), six: true}
 	s.onReply = s.arrive
 	s.drops = wire.Drops()
-	s.refresh()
+	s.Refresh()
 	return s, nil
 }
 
-// refresh reads the clock.
-func (s *Shard) refresh() {
+// Refresh reads the clock, which otherwise Step does.
+func (s *Shard) Refresh() {
 	now := time.Now()
 	s.at = now.Sub(s.epoch)
 	s.wall = now.UnixNano() - int64(s.at)
@@ -129,12 +131,19 @@ type Ticket struct {
 }
 
 // Submit begins a probe that must end within timeout. The verdict comes through the sink, perhaps before Submit returns; ok
-// tells that it has not come yet. The caller sees to it that there is room.
-func (s *Shard) Submit(target netip.AddrPort, user uint32, timeout time.Duration) (t Ticket, ok bool) {
+// tells that it has not come yet. The caller sees to it that there is room. paid says that the pacer was asked for the first
+// packet already.
+func (s *Shard) Submit(target netip.AddrPort, user uint32, timeout time.Duration, paid bool) (t Ticket, ok bool) {
 	if target.Addr().Is4() {
-		return s.v4.submit(target, user, timeout)
+		return s.v4.submit(target, user, timeout, paid)
 	}
-	return s.v6.submit(target, user, timeout)
+	return s.v6.submit(target, user, timeout, paid)
+}
+
+// Targets calls fn for the target of every pending probe.
+func (s *Shard) Targets(fn func(netip.AddrPort)) {
+	s.v4.targets(fn)
+	s.v6.targets(fn)
 }
 
 // Cancel ends a probe without a verdict, if it still is the one of the given user.
@@ -149,14 +158,20 @@ func (s *Shard) Cancel(t Ticket, user uint32) {
 // Step moves everything on that can be moved now: timers, attempts whose turn it is, replies, resets. It reports whether
 // there was anything to do, so that more may be.
 func (s *Shard) Step() bool {
-	s.refresh()
+	busy := s.Move()
+	s.Flush()
+	return busy
+}
+
+// Move is Step that leaves the resets of what was found open in the batch, for the next Move or Flush to send.
+func (s *Shard) Move() bool {
+	s.Refresh()
 	s.watchDrops()
 	s.unresolved.review(s)
 	n := s.v4.fire() + s.v6.fire()
 	n += s.v4.launch() + s.v6.launch()
-	s.flush()
+	s.Flush()
 	n += s.wire.Receive(receiveAtOnce, s.onReply)
-	s.flush()
 	s.publish()
 	return n > 0
 }
@@ -186,10 +201,26 @@ func (s *Shard) watchDrops() {
 	if s.at-s.dropsAt < dropsEvery {
 		return
 	}
+	s.countDrops()
+}
+
+// countDrops asks the wire what it lost, once in a turn.
+func (s *Shard) countDrops() {
+	if s.dropsAt == s.at {
+		return
+	}
 	s.dropsAt = s.at
 	if d := s.wire.Drops(); d != s.drops {
 		s.counters.RingDrops += d - s.drops
 		s.drops, s.lossAt = d, s.at
+		s.loss()
+	}
+}
+
+// loss tells the owner that packets were lost on our side.
+func (s *Shard) loss() {
+	if s.cfg.OnLoss != nil {
+		s.cfg.OnLoss(s.at)
 	}
 }
 
@@ -198,7 +229,7 @@ func (s *Shard) lostSince(t time.Duration) bool { return s.lossAt >= 0 && s.loss
 
 // Abort ends every pending probe as unsent with the given reason.
 func (s *Shard) Abort(why match.Reason, errno syscall.Errno) {
-	s.refresh()
+	s.Refresh()
 	s.v4.abort(why, errno)
 	s.v6.abort(why, errno)
 	s.publish()
@@ -221,6 +252,9 @@ func (s *Shard) publish() {
 		s.pending.Store(n)
 	}
 }
+
+// Count returns the counters as they are now. Only the owner may call it; others call Counters.
+func (s *Shard) Count() Counters { return s.counters }
 
 // Counters returns the counters as of the last Step, and the number of pending probes. It may be called by any goroutine.
 func (s *Shard) Counters() (c Counters, pending int) {

@@ -11,6 +11,9 @@ import (
 	"time"
 )
 
+// streamBit marks the users that are streams.
+const streamBit = 1 << 31
+
 // Stream is a sequence of targets on its way through a Front.
 type Stream struct {
 	front *Front
@@ -51,7 +54,7 @@ func (f *Front) All(ctx context.Context, targets iter.Seq[netip.AddrPort], timeo
 func (f *Front) open(limit int) (*Stream, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.closed {
+	if f.closed.Load() {
 		return nil, net.ErrClosed
 	}
 	user := uint32(streamBit)
@@ -60,6 +63,10 @@ func (f *Front) open(limit int) (*Stream, error) {
 	}
 	s := &Stream{front: f, user: user, limit: limit, changed: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 	f.streams[user] = s
+	for _, d := range f.desks {
+		d.parked.Add(1)
+		d.watch()
+	}
 	return s, nil
 }
 
@@ -121,19 +128,20 @@ func (s *Stream) reserve(n int) int {
 	return n
 }
 
+// submitAll queues a batch at one desk.
 func (f *Front) submitAll(batch []netip.AddrPort, user uint32, timeout time.Duration) bool {
-	deadline := f.now() + timeout
-	f.mu.Lock()
-	if f.closed {
-		f.mu.Unlock()
+	if f.closed.Load() {
 		return false
 	}
+	d := f.anyDesk()
+	deadline := d.now() + timeout
+	d.mu.Lock()
 	for _, t := range batch {
-		f.queue = append(f.queue, request{target: t, deadline: deadline, user: user})
+		d.queue = append(d.queue, request{target: t, deadline: deadline, user: user})
 	}
-	f.mu.Unlock()
-	f.watch()
-	f.wire.Wake()
+	d.queued.Add(int32(len(batch)))
+	d.mu.Unlock()
+	d.wire.Wake()
 	return true
 }
 
@@ -194,7 +202,7 @@ func (s *Stream) drain(ctx context.Context, yield func(*Verdict, error) bool) {
 			}
 		}
 		if over {
-			if s.front.isClosed() {
+			if s.front.closed.Load() {
 				yield(nil, net.ErrClosed)
 			}
 			return
@@ -214,12 +222,6 @@ func (s *Stream) drain(ctx context.Context, yield func(*Verdict, error) bool) {
 	}
 }
 
-func (f *Front) isClosed() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.closed
-}
-
 // stop has verdicts thrown away from now on.
 func (s *Stream) stop() {
 	s.mu.Lock()
@@ -231,43 +233,52 @@ func (s *Stream) stop() {
 // close cancels what is pending and waits until it is gone.
 func (s *Stream) close() {
 	f := s.front
-	f.mu.Lock()
-	f.queue = append(f.queue, request{user: s.user, cancel: true})
-	f.mu.Unlock()
-	f.wire.Wake()
-	for {
-		s.mu.Lock()
-		n := s.inFlight
-		s.mu.Unlock()
-		if n == 0 || f.isClosed() {
-			break
-		}
+	for _, d := range f.desks {
+		d.post(request{user: s.user, cancel: true})
+	}
+	for s.pending() {
 		<-s.changed
 	}
 	f.mu.Lock()
 	delete(f.streams, s.user)
 	f.mu.Unlock()
+	for _, d := range f.desks {
+		d.parked.Add(-1)
+	}
 }
 
-// cancelStream ends the pending probes of a stream; the pump is held.
-func (f *Front) cancelStream(user uint32) {
-	n := f.shard.cancelAll(user)
-	kept := f.backlog[:0]
-	for _, r := range f.backlog {
+func (s *Stream) pending() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inFlight > 0
+}
+
+// cancelStream ends a desk's pending probes of a stream; the pump is held.
+func (d *desk) cancelStream(user uint32) {
+	n := d.shard.cancelAll(user)
+	d.shard.publish()
+	kept := d.backlog[:0]
+	for _, r := range d.backlog {
 		if r.user == user {
 			n++
 		} else {
 			kept = append(kept, r)
 		}
 	}
-	f.backlog = kept
+	d.backlog = kept
+	d.front.forget(user, n)
+}
+
+// forget takes n targets of a stream off the count of those on their way.
+func (f *Front) forget(user uint32, n int) {
 	f.mu.Lock()
 	s := f.streams[user]
 	f.mu.Unlock()
-	if s != nil {
-		s.mu.Lock()
-		s.inFlight -= n
-		s.mu.Unlock()
-		signal(s.changed)
+	if s == nil {
+		return
 	}
+	s.mu.Lock()
+	s.inFlight -= n
+	s.mu.Unlock()
+	signal(s.changed)
 }

@@ -1,0 +1,152 @@
+//go:build linux && !android && !rawshake_connect
+
+package rawshake
+
+import (
+	"context"
+	"iter"
+	"net/netip"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/rawshake/rawshake/craft"
+	"github.com/rawshake/rawshake/internal/engine"
+	"github.com/rawshake/rawshake/match"
+	"github.com/rawshake/rawshake/raw"
+)
+
+// hasRaw tells that this platform has the raw engine.
+const hasRaw = true
+
+// sourcePorts is how many source ports a prober owns, and so how many probes of one target may be on the wire at once.
+const sourcePorts = match.MaxPorts
+
+// rawBackend probes with crafted packets.
+type rawBackend struct {
+	front   *engine.Front
+	limit   int
+	timeout time.Duration
+	pool    sync.Pool // of *engine.Verdict
+}
+
+func openRaw(c Config) (backend, error) {
+	plan, err := c.plan()
+	if err != nil {
+		return nil, err
+	}
+	desks, ports := split(c)
+	wires := make([]engine.Wire, 0, desks)
+	cfgs := make([]engine.Config, 0, desks)
+	fail := func(err error) (backend, error) {
+		for _, w := range wires {
+			w.Close()
+		}
+		return nil, err
+	}
+	for range desks {
+		wire, err := engine.OpenKernel(engine.KernelConfig{
+			Source:    c.Source.Unmap(),
+			Interface: c.Interface,
+			Mark:      c.Mark,
+			Ports:     raw.PortRange(c.SourcePorts),
+			NumPorts:  ports,
+		})
+		if err != nil {
+			return fail(err)
+		}
+		wires = append(wires, wire)
+		cfgs = append(cfgs, engineConfig(c, plan, wire.Ports(), desks))
+	}
+	front, err := engine.NewFront(cfgs, wires)
+	if err != nil {
+		return fail(err)
+	}
+	b := &rawBackend{front: front, limit: c.maxInFlight(), timeout: c.timeout()}
+	b.pool.New = func() any { return new(engine.Verdict) }
+	return b, nil
+}
+
+// split chooses how many desks the engine has, and how many source ports each: a desk for each processor, unless the limits are
+// so small, or the rate so low, that they are better kept in one place.
+func split(c Config) (desks, ports int) {
+	ports = sourcePorts
+	if c.SourcePorts.First != 0 {
+		ports = min(ports, int(c.SourcePorts.Last-c.SourcePorts.First)+1)
+	}
+	desks = max(1, min(runtime.GOMAXPROCS(0), 4, ports/8))
+	if c.Rate > 0 || c.Trace != nil || c.maxInFlight() < 1024 {
+		desks = 1
+	}
+	return desks, ports / desks
+}
+
+func engineConfig(c Config, plan match.Plan, ports []uint16, desks int) engine.Config {
+	e := engine.Config{
+		Plan: plan, Ports: ports, Limit: min(c.maxInFlight()/desks, match.MaxSlots),
+		TTL: c.TTL, TOS: c.TOS, Style: c.Options,
+	}
+	if len(c.Allow) > 0 {
+		e.Allow = c.allows
+	}
+	if c.Rate > 0 {
+		e.Pacer = engine.NewPace(c.Rate)
+	}
+	if c.Trace != nil {
+		e.Trace = func(at time.Time, out bool, data []byte) { c.Trace(TracePacket{Time: at, Out: out, Data: data}) }
+	}
+	return e
+}
+
+func (b *rawBackend) probe(ctx context.Context, target netip.AddrPort, timeout time.Duration) (Result, error) {
+	v := b.pool.Get().(*engine.Verdict)
+	defer b.pool.Put(v)
+	if err := b.front.Probe(ctx, target, timeout, v); err != nil {
+		return Result{}, err
+	}
+	return resultOf(v), nil
+}
+
+func (b *rawBackend) probeAll(ctx context.Context, targets iter.Seq[netip.AddrPort]) iter.Seq2[Result, error] {
+	return func(yield func(Result, error) bool) {
+		for v, err := range b.front.All(ctx, targets, b.timeout, b.limit) {
+			if err != nil {
+				yield(Result{}, err)
+				return
+			}
+			if !yield(resultOf(v), nil) {
+				return
+			}
+		}
+	}
+}
+
+func (b *rawBackend) stats() Stats {
+	c, pending := b.front.Counters()
+	return Stats{
+		SYNSent: c.SYNSent, RSTSent: c.RSTSent, Received: c.Received, Answers: c.Answers, Duplicates: c.Duplicates,
+		Ignored: c.Ignored, RingDrops: c.RingDrops, SendErrors: c.SendErrors, Requeued: c.Requeued, InFlight: pending,
+		Open: c.Verdicts[Open], Closed: c.Verdicts[Closed], Unreachable: c.Verdicts[Unreachable],
+		Filtered: c.Verdicts[Filtered], Unsent: c.Verdicts[Unsent],
+	}
+}
+
+func (b *rawBackend) close() error { return b.front.Close() }
+
+// resultOf translates an engine's verdict.
+func resultOf(v *engine.Verdict) Result {
+	options := v.Options()
+	r := Result{
+		Target: v.Target, State: v.State, Reason: v.Reason, RTT: v.RTT, Attempt: v.Attempt,
+		Source: v.Source, Method: MethodRaw, Time: time.Unix(0, v.Time),
+		Reply: Reply{
+			TTL: v.TTL, Window: v.Window, MSS: craft.ParseOptions(options).MSS,
+			ICMPType: v.ICMPType, ICMPCode: v.ICMPCode, Responder: v.Responder, MTU: v.MTU,
+		},
+	}
+	r.Reply.nOptions = uint8(copy(r.Reply.options[:], options))
+	if v.Errno != 0 {
+		r.Err = v.Errno
+	}
+	return r
+}
