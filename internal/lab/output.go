@@ -7,11 +7,11 @@ import (
 	"io"
 )
 
-// childOutput passes on what the second process prints, line by line. The marks of go test at the beginning of a line are
-// taken out of their place, since tools would read them as results of the first process.
+// childOutput passes on what the second process prints, line by line, but for what the first prints too. The lines are
+// marked, since tools would read the words of go test as results of the first process.
 type childOutput struct {
 	to   io.Writer
-	seen func(line []byte) // each line, before it is passed on; may be nil
+	skip func(line []byte) bool // more lines to leave out; may be nil
 	rest []byte
 }
 
@@ -39,8 +39,8 @@ func (o *childOutput) flush() {
 var boring = [][]byte{[]byte("=== "), []byte("PASS\n"), []byte("--- PASS"), []byte("testing: warning: no tests")}
 
 func (o *childOutput) line(line []byte) {
-	if o.seen != nil {
-		o.seen(line)
+	if o.skip != nil && o.skip(line) {
+		return
 	}
 	for _, b := range boring {
 		if bytes.HasPrefix(bytes.TrimLeft(line, " "), b) {
