@@ -16,7 +16,7 @@ type Options struct {
 
 // DefaultOptions returns a timeout of three seconds, network "tcp" and zero linger.
 func DefaultOptions() Options {
-	return Options{Timeout: DefaultTimeout, Network: "tcp", ZeroLinger: true}
+	return Options{Timeout: 3 * time.Second, Network: "tcp", ZeroLinger: true}
 }
 
 // WithTimeout returns o with another timeout.

@@ -23,11 +23,14 @@ type engineSet struct {
 	byID map[string]*sharedEngine
 }
 
-// sharedEngine is an engine with its number of users. All but get is guarded by the set's mutex.
+// sharedEngine is an engine with its number of users.
 type sharedEngine struct {
-	get   func() (backend, error) // opens on the first call
-	users int
-	timer *time.Timer // closes it; nil while it has users
+	opened  chan struct{} // closed when backend or err is set
+	backend backend
+	err     error
+
+	users int         // guarded by the set's mutex, like timer
+	timer *time.Timer // closes the engine; nil while it has users
 }
 
 // acquire returns the engine for c and what gives it back. Concurrent callers with the same configuration wait for the one
@@ -37,13 +40,17 @@ func (s *engineSet) acquire(c Config) (backend, func(), error) {
 		return s.openOwn(c)
 	}
 	id := engineID(c)
-	e := s.use(id, c)
-	b, err := e.get()
-	if err != nil {
-		s.forget(id, e)
-		return nil, nil, err
+	e, first := s.use(id)
+	if first {
+		e.backend, e.err = s.open(c)
+		close(e.opened)
 	}
-	return b, func() { s.release(id, e) }, nil
+	<-e.opened
+	if e.err != nil {
+		s.forget(id, e)
+		return nil, nil, e.err
+	}
+	return e.backend, func() { s.release(id, e) }, nil
 }
 
 func (s *engineSet) openOwn(c Config) (backend, func(), error) {
@@ -54,13 +61,13 @@ func (s *engineSet) openOwn(c Config) (backend, func(), error) {
 	return b, func() { b.close() }, nil
 }
 
-// use returns the entry of an engine with one user more.
-func (s *engineSet) use(id string, c Config) *sharedEngine {
+// use returns the entry of an engine with one user more; the first has to open it.
+func (s *engineSet) use(id string) (e *sharedEngine, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.byID[id]
+	e = s.byID[id]
 	if e == nil {
-		e = &sharedEngine{get: sync.OnceValues(func() (backend, error) { return s.open(c) })}
+		e, first = &sharedEngine{opened: make(chan struct{})}, true
 		if s.byID == nil {
 			s.byID = make(map[string]*sharedEngine)
 		}
@@ -71,7 +78,7 @@ func (s *engineSet) use(id string, c Config) *sharedEngine {
 		e.timer.Stop()
 		e.timer = nil
 	}
-	return e
+	return e, first
 }
 
 // release gives an engine back, and closes it later unless somebody uses it again.
@@ -91,8 +98,7 @@ func (s *engineSet) expire(id string, e *sharedEngine) {
 	}
 	s.mu.Unlock()
 	if unused {
-		b, _ := e.get()
-		b.close()
+		e.backend.close()
 	}
 }
 
