@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/netip"
 	"slices"
-	"sort"
 )
 
 // Scope is a list of addresses that may be sent to; every other address may not. It is immutable and safe for
@@ -87,8 +86,15 @@ func (s *Scope) Contains(a netip.Addr) bool {
 }
 
 func covers[K key[K]](list []interval[K], k K) bool {
-	j := sort.Search(len(list), func(j int) bool { return list[j].lo.compare(k) > 0 }) - 1
-	return j >= 0 && list[j].hi.compare(k) >= 0
+	lo, hi := 0, len(list) // list[:lo] begins at or below k, list[hi:] above it
+	for lo < hi {
+		if mid := int(uint(lo+hi) / 2); list[mid].lo.compare(k) <= 0 {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo > 0 && list[lo-1].hi.compare(k) >= 0
 }
 
 // Prefixes returns the same addresses as the fewest prefixes, in rising order.

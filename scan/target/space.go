@@ -119,7 +119,7 @@ func (s *Space) Name(t netip.AddrPort) string {
 
 // Hash identifies the set of targets together with options, each a text such as "seed=1". Neither the order of the
 // options nor the order and manner in which the targets were written matter; labels do not count. It visits every
-// interval, at about 70 million a second.
+// interval, which takes about 26 ms a million.
 func (s *Space) Hash(options ...string) (sum [32]byte) {
 	h := sha256.New()
 	hashPlane(h, &s.sets, &s.four)
