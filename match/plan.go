@@ -77,8 +77,9 @@ func (p Plan) Gap(attempt int) (time.Duration, bool) {
 
 // Between returns the planned time from attempt a to a later attempt b.
 func (p Plan) Between(a, b int) time.Duration {
-	if a < 0 || b <= a || b >= MaxAttempts {
+	if a < 0 || b <= a {
 		return 0
 	}
-	return p.at[min(b, max(p.n-1, 0))] - p.at[min(a, max(p.n-1, 0))]
+	last := max(p.n-1, 0) // later attempts are beyond the plan
+	return p.at[min(b, last)] - p.at[min(a, last)]
 }
