@@ -1,6 +1,7 @@
 package output
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -86,6 +87,9 @@ func (f *file) check(length int64) error {
 	if info.Size() < length {
 		return outputError(f.path, -1, fmt.Errorf("it has %d bytes and the checkpoint knows %d: it was changed after the scan; "+
 			"put it back, or start anew without --resume", info.Size(), length))
+	}
+	if isGrouped(in) {
+		return outputError(f.path, -1, errors.New("its run was complete, the hosts are grouped: nothing is left to resume"))
 	}
 	last := []byte{'\n'}
 	if f.zstd == nil && length > 0 {

@@ -114,13 +114,26 @@ func writeGrouped(w *bufio.Writer, in io.ReaderAt, lines []hostLine, end int64) 
 	return copyEnd(w, io.NewSectionReader(in, end, 1<<62), up, hosts)
 }
 
-// copyOthers copies the lines that are no host elements.
+// copyOthers copies the lines that are no host elements, and says in the comment what was done.
 func copyOthers(w *bufio.Writer, in io.Reader) error {
 	return eachLine(in, func(line []byte) {
-		if !isHost(line) {
+		switch {
+		case string(line) == xmlComment:
+			w.WriteString(groupedComment)
+		case !isHost(line):
 			w.Write(line) // a bufio.Writer keeps the error for Flush
 		}
 	})
+}
+
+// groupedComment marks a file whose lines are no longer where a checkpoint knows them.
+const groupedComment = "<!-- written by rawshake, grouped by host -->\n"
+
+// isGrouped reports whether groupHosts has been at work.
+func isGrouped(in io.ReaderAt) bool {
+	head := make([]byte, 1<<10)
+	n, _ := in.ReadAt(head, 0)
+	return bytes.Contains(head[:n], []byte(groupedComment))
 }
 
 // writeHost writes one element from the lines of one host: the head of the first that says that the host is up, the

@@ -14,8 +14,10 @@ import (
 // results come in any order; groupHosts joins them at the end of a complete run.
 type xml struct{ meta Meta }
 
+const xmlComment = "<!-- written by rawshake -->\n"
+
 func (x *xml) header(dst []byte) []byte {
-	dst = append(dst, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE nmaprun>\n<!-- written by rawshake -->\n"...)
+	dst = append(dst, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE nmaprun>\n"+xmlComment...)
 	dst = append(dst, `<nmaprun scanner="nmap"`...)
 	dst = appendAttr(dst, "args", x.meta.Args)
 	dst = appendAttrInt(dst, "start", x.meta.Start.Unix())

@@ -1,0 +1,210 @@
+package checkpoint
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/rawshake/rawshake/scan/output"
+	"github.com/rawshake/rawshake/scan/record"
+)
+
+// Version is that of the file. It grows whenever an older file would be misread: when a field changes its meaning, or
+// when the same seed would give another order of targets.
+const Version = 1
+
+// Checkpoint is one moment of a scan.
+type Checkpoint struct {
+	Tool    string                  `json:"tool"` // who wrote it: "rawshake 0.1.0"
+	Time    time.Time               `json:"time"`
+	Started time.Time               `json:"started"`           // the first session of the scan
+	Options Options                 `json:"options"`           // all that say what is scanned and how
+	Args    []string                `json:"args,omitempty"`    // the targets as they were given
+	Pins    map[string][]netip.Addr `json:"pins,omitempty"`    // what names resolved to: they stay that for the whole scan
+	Hash    string                  `json:"hash"`              // of targets and options
+	Lanes   []Lane                  `json:"lanes"`             // how far each is
+	Run     record.Run              `json:"run"`               // counters, seed and shard
+	More    map[string]uint64       `json:"more,omitempty"`    // counters that the run record has no key for
+	Outputs []output.Length         `json:"outputs,omitempty"` // of an output.Mark at the same moment
+}
+
+// Lane is how far one lane of the scan is.
+type Lane struct {
+	Position uint64  `json:"position"` // in the lane's share of the order: everything before it was taken
+	Pending  Targets `json:"pending"`  // taken, and without a verdict
+}
+
+// envelope is the file. The sum is over the checkpoint without insignificant space.
+type envelope struct {
+	Version    int             `json:"version"`
+	Sum        string          `json:"sha256"`
+	Checkpoint json.RawMessage `json:"checkpoint"`
+}
+
+// Error says what is wrong with a checkpoint.
+type Error struct {
+	Path string
+	Err  error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("checkpoint %s: %v", e.Path, e.Err) }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// fail wraps err without the path that package os puts before it.
+func fail(path string, err error) error {
+	var pathError *fs.PathError
+	var linkError *os.LinkError
+	switch {
+	case errors.As(err, &pathError):
+		err = pathError.Err
+	case errors.As(err, &linkError):
+		err = linkError.Err
+	}
+	return &Error{path, err}
+}
+
+// DefaultPath returns where the checkpoint of a scan with these outputs goes when nobody says: beside the first output
+// that is a file, else in the current directory.
+func DefaultPath(specs []output.Spec) string {
+	for _, s := range specs {
+		if s.Path != output.Stdout {
+			return s.Path + ".checkpoint"
+		}
+	}
+	return "rawshake.checkpoint"
+}
+
+// Save writes c to path, at once or not at all, and returns when it is on the disk. The error is an *[Error]; what was
+// at path before is still there then. Save one before the first packet, so that a path that cannot be written is
+// noticed in time.
+func Save(path string, c *Checkpoint) error {
+	content, err := encode(c)
+	if err != nil {
+		return fail(path, err)
+	}
+	temporary := path + ".tmp" // always the same name: a crash leaves one at most
+	if err := writeFile(temporary, content); err != nil {
+		os.Remove(temporary)
+		return fail(path, err)
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		os.Remove(temporary)
+		return fail(path, err)
+	}
+	if err := syncDir(path); err != nil {
+		return fail(path, err)
+	}
+	return nil
+}
+
+func encode(c *Checkpoint) ([]byte, error) {
+	inner, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	// By hand, because Marshal would copy and check the megabytes once more.
+	return fmt.Appendf(nil, `{"version":%d,"sha256":"%s","checkpoint":%s}`+"\n", Version, checksum(inner), inner), nil
+}
+
+func checksum(inner []byte) string {
+	sum := sha256.Sum256(inner)
+	return hex.EncodeToString(sum[:])
+}
+
+// writeFile writes a durable file.
+func writeFile(path string, content []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+// syncDir makes the name durable.
+func syncDir(path string) error {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
+
+// maxSize bounds what Load reads into memory. A checkpoint with a million pending IPv6 targets has about 16 MB.
+const maxSize = 1 << 30
+
+// Load reads the checkpoint at path. It refuses one of another version, and one that is torn or was edited. The error is
+// an *[Error].
+func Load(path string) (*Checkpoint, error) {
+	info, err := os.Stat(path)
+	if err == nil && info.Size() > maxSize {
+		err = errors.New("it is far too large for a checkpoint: give --resume the checkpoint, not an output")
+	}
+	if err != nil {
+		return nil, fail(path, err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fail(path, err)
+	}
+	c, err := decode(content)
+	if err != nil {
+		return nil, fail(path, err)
+	}
+	return c, nil
+}
+
+func decode(content []byte) (*Checkpoint, error) {
+	var e envelope
+	if err := json.Unmarshal(content, &e); err != nil {
+		return nil, fmt.Errorf("it is torn, or no checkpoint: %w", err)
+	}
+	if e.Version != Version {
+		return nil, fmt.Errorf("it has version %d and this program reads version %d: resume with the program that wrote it", e.Version, Version)
+	}
+	var inner bytes.Buffer
+	if err := json.Compact(&inner, e.Checkpoint); err != nil {
+		return nil, fmt.Errorf("it has no content: %w", err)
+	}
+	if checksum(inner.Bytes()) != e.Sum {
+		return nil, errors.New("its checksum is wrong: it is torn or was edited")
+	}
+	c := new(Checkpoint)
+	if err := json.Unmarshal(inner.Bytes(), c); err != nil {
+		return nil, fmt.Errorf("its content cannot be read: %w", err)
+	}
+	return c, nil
+}
+
+// Check fails when hash, that of the targets and options at hand, is not the one that the scan began with.
+func (c *Checkpoint) Check(hash string) error {
+	if c.Hash == hash {
+		return nil
+	}
+	return errors.New("the targets or options are not those that the scan began with (a target, exclude or scope file may have " +
+		"changed): put them back, or start anew without --resume")
+}
+
+// Remove takes the checkpoint of a complete scan away. That it is not there is no error.
+func Remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fail(path, err)
+	}
+	return nil
+}
