@@ -26,10 +26,12 @@ type desk struct {
 	shard *Shard
 	wire  Wire
 
-	pump    sync.Mutex // held by whoever moves packets; guards the shard and what follows
-	backlog []request  // requests that the table has no room for
-	over    bool       // the wire is closed
-	active  time.Duration
+	pump    sync.Mutex    // held by whoever moves packets; guards the shard and what follows
+	backlog []request     // requests that the table has no room for
+	over    bool          // the wire is closed
+	active  time.Duration // when packets were last moved
+	helped  int           // how often callers moved them since the goroutine last looked
+	looked  time.Duration // when that was
 
 	mu      sync.Mutex // guards what follows; never held together with a wait
 	queue   []request
@@ -59,6 +61,9 @@ const (
 	spins = 16
 	// glance is how often it looks while callers help themselves, who leave it their last resets.
 	glance = time.Millisecond
+	// While callers move packets this often between two glances, they fetch the answers of the parked ones too. Watching the wire
+	// besides would wake the goroutine for every packet, and take the processor from whoever is about to fetch it.
+	helpEnough = 32
 	// After the last caller it goes on glancing for busyFor, and then looking for late packets now and then for linger.
 	busyFor     = 10 * time.Millisecond
 	linger      = 5 * time.Second
@@ -176,11 +181,12 @@ func (d *desk) help(w *waiter, holding bool) {
 			d.shard.Flush() // else the next caller's batch takes the resets along, or the goroutine does
 		}
 		d.active = d.shard.at
+		d.helped++
 		next := d.nextLook()
 		d.pump.Unlock()
 		more := d.queued.Load() > 0
 		if done || !busy && !more {
-			if more || next < d.wakeAt.Load() || d.mode.Load() == yielding && d.parked.Load() > 0 {
+			if more || next < d.wakeAt.Load() {
 				d.wire.Wake() // somebody has to go on
 			}
 			return
@@ -227,7 +233,7 @@ func (d *desk) post(reqs ...request) {
 
 // watch sees to it that the goroutine watches the wire.
 func (d *desk) watch() {
-	if d.mode.Load() >= resting {
+	if d.mode.Load() == resting {
 		d.wire.Wake()
 	}
 }
@@ -345,7 +351,7 @@ func (d *desk) run() {
 			d.active = d.shard.at
 		}
 		wait, quiet := d.shard.Idle(), d.shard.at-d.active
-		watched := d.parked.Load() > 0
+		watched := d.parked.Load() > 0 && !d.helpedEnough()
 		if !watched {
 			wait = rest(wait, quiet)
 		}
@@ -363,6 +369,14 @@ func (d *desk) run() {
 		idle = 0
 		d.sleep(wait, watched)
 	}
+}
+
+// helpedEnough reports whether callers move packets so often that the goroutine need not watch; the pump is held.
+func (d *desk) helpedEnough() bool {
+	n := time.Duration(d.helped) * glance
+	since := d.shard.at - d.looked
+	d.helped, d.looked = 0, d.shard.at
+	return n >= helpEnough*max(since, glance/8)
 }
 
 // rest returns how long the goroutine of a desk without parked callers may sleep.
@@ -388,11 +402,14 @@ func after(t, d time.Duration) int64 {
 	return int64(t + d)
 }
 
-// sleep waits, for packets too if a caller waits for one.
+// sleep waits, for packets too if watched.
 func (d *desk) sleep(wait time.Duration, watched bool) {
-	if watched {
+	switch {
+	case watched:
 		d.mode.Store(watching)
-	} else {
+	case d.parked.Load() > 0: // callers help them
+		d.mode.Store(yielding)
+	default:
 		d.mode.Store(resting)
 		if d.parked.Load() > 0 {
 			return

@@ -6,6 +6,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,13 +48,19 @@ func (f *Front) Probe(ctx context.Context, target netip.AddrPort, timeout time.D
 	if f.closed.Load() {
 		return net.ErrClosed
 	}
-	for _, d := range f.desks {
-		if d.pump.TryLock() {
-			return d.probe(ctx, target, timeout, out, true)
+	for range queueUp {
+		for _, d := range f.desks {
+			if d.pump.TryLock() {
+				return d.probe(ctx, target, timeout, out, true)
+			}
 		}
+		runtime.Gosched() // to sleep and to be woken costs more than to let others go first
 	}
 	return f.anyDesk().probe(ctx, target, timeout, out, false)
 }
+
+// queueUp is how often a caller looks for a free desk.
+const queueUp = 4
 
 // anyDesk takes turns.
 func (f *Front) anyDesk() *desk { return f.desks[f.next.Add(1)%uint32(len(f.desks))] }
