@@ -19,6 +19,7 @@ import (
 var children = map[string]func() error{
 	"guard":     childGuard,
 	"privilege": childPrivilege,
+	"resolve":   childResolve,
 }
 
 const childVariable = "RAWSHAKE_RAW_CHILD"

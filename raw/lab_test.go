@@ -141,14 +141,20 @@ func sysctl(t testing.TB, path, value string) {
 	check(t, os.WriteFile("/proc/sys/"+path, []byte(value), 0))
 }
 
-// nftOutput loads a rule set: one output chain with the given rule.
-func nftOutput(t testing.TB, rule string) {
+// nft loads a rule set.
+func nft(t testing.TB, rules string) {
 	t.Helper()
 	cmd := exec.Command("nft", "-f", "-")
-	cmd.Stdin = strings.NewReader("table inet t { chain o { type filter hook output priority 0; " + rule + "; }; }")
+	cmd.Stdin = strings.NewReader(rules)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("nft: %v\n%s", err, out)
 	}
+}
+
+// nftOutput loads one rule for packets that leave.
+func nftOutput(t testing.TB, rule string) {
+	t.Helper()
+	nft(t, "table inet t { chain o { type filter hook output priority 0; "+rule+"; }; }")
 }
 
 func check(t testing.TB, err error) {

@@ -89,22 +89,12 @@ func OpenLinks() (*Links, error) {
 	return l, nil
 }
 
-// open listens before it reads, so that no change falls in between. The first
-// read goes through the same goroutine's hands as the notices would: it is
-// done before any notice is handled.
 func (l *Links) open() (err error) {
 	if l.conn, err = dialRoute(); err != nil {
 		return err
 	}
-	ready := make(chan struct{})
-	defer close(ready)
-	l.monitor, err = openMonitor([]int{unix.RTNLGRP_LINK},
-		func(m message) { <-ready; l.notice(m) },
-		func() { <-ready; untilClosed(l.read) })
-	if err != nil {
-		return err
-	}
-	return l.read()
+	l.monitor, err = watch([]int{unix.RTNLGRP_LINK}, l.read, l.notice)
+	return err
 }
 
 // read replaces everything that is known.

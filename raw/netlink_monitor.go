@@ -59,6 +59,20 @@ func (m *monitor) read(notice func(message), lost func()) {
 	}
 }
 
+// watch reads a table and follows its changes. It listens before it reads, so
+// that no change falls in between, and handles no notice before it has read.
+func watch(groups []int, read func() error, notice func(message)) (*monitor, error) {
+	ready := make(chan struct{})
+	defer close(ready)
+	m, err := openMonitor(groups,
+		func(msg message) { <-ready; notice(msg) },
+		func() { <-ready; untilClosed(read) })
+	if err != nil {
+		return nil, err
+	}
+	return m, read()
+}
+
 // close returns when the last notice has been handled.
 func (m *monitor) close() {
 	m.file.Close()

@@ -1,0 +1,69 @@
+//go:build linux && !android
+
+package raw
+
+import (
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+)
+
+func TestLabLinksFollow(t *testing.T) {
+	p := newPeer(t)
+	l, err := OpenLinks()
+	check(t, err)
+	defer l.Close()
+	va := ifindex(t, "va")
+	expect := func(what string, index int, want LinkState) {
+		t.Helper()
+		for end := time.Now().Add(2 * time.Second); l.State(index) != want; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%s: %+v, want %+v", what, l.State(index), want)
+			}
+		}
+	}
+	on, noCarrier := LinkState{Exists: true, Up: true, Carrier: true}, LinkState{Exists: true, Up: true}
+	expect("at first", va, on)
+	expect("loopback", ifindex(t, "lo"), on)
+	expect("nothing", 999, LinkState{})
+	before := l.Generation()
+	p.do(func() { down(t, "vb") })
+	expect("peer down", va, noCarrier)
+	p.do(func() { up(t, "vb") })
+	expect("peer up", va, on)
+	down(t, "va")
+	expect("down", va, LinkState{Exists: true})
+	if l.Generation() == before {
+		t.Error("the generation stays")
+	}
+	// A bridge says of its port what would read as the port's end.
+	run(t, "ip link add br0 type bridge")
+	run(t, "ip link set va master br0")
+	run(t, "ip link set va nomaster")
+	run(t, "ip link add late type veth peer name other")
+	expect("new", ifindex(t, "late"), LinkState{Exists: true})
+	expect("out of the bridge", va, LinkState{Exists: true})
+	index := ifindex(t, "late")
+	check(t, netlink.LinkDel(link(t, "late")))
+	expect("gone", index, LinkState{})
+}
+
+func TestVRFDevice(t *testing.T) {
+	links := map[int]linkInfo{
+		1: {index: 1, name: "lo"},
+		2: {index: 2, name: "eth0"},
+		3: {index: 3, name: "red", kind: "vrf"},
+		4: {index: 4, name: "eth1", master: 3},
+		5: {index: 5, name: "br0", kind: "bridge"},
+		6: {index: 6, name: "eth2", master: 5},
+	}
+	for device, want := range map[string]string{"lo": "", "eth0": "", "red": "red", "eth1": "eth1", "br0": "", "eth2": "", "4": "eth1"} {
+		if got, err := vrfDevice(links, device); err != nil || got != want {
+			t.Errorf("%s: %q, %v, want %q", device, got, err, want)
+		}
+	}
+	if _, err := vrfDevice(links, "none"); err == nil {
+		t.Error("an interface that is not there")
+	}
+}

@@ -1,0 +1,250 @@
+//go:build linux && !android
+
+package raw
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// NeighbourState says what is known of a neighbour's link address.
+type NeighbourState uint8
+
+const (
+	// Unknown: nobody has asked, or it was forgotten.
+	Unknown NeighbourState = iota
+	// Incomplete: asked, no answer yet.
+	Incomplete
+	// Reachable: the address is known and may be used.
+	Reachable
+	// Failed: asked three times in three seconds without an answer.
+	Failed
+)
+
+func (s NeighbourState) String() string {
+	return [...]string{"unknown", "incomplete", "reachable", "failed"}[s]
+}
+
+// neighbourKey is a neighbour: an address on an interface.
+type neighbourKey struct {
+	ifindex int
+	addr    netip.Addr
+}
+
+// neighbour is one entry of the kernel's table.
+type neighbour struct {
+	neighbourKey
+	state NeighbourState
+	mac   [6]byte
+}
+
+// Neighbours knows the link addresses of neighbours: those in the kernel's
+// table, and those that Resolve asked for itself. It is safe for concurrent
+// use.
+type Neighbours struct {
+	conn    *routeConn
+	monitor *monitor
+
+	mu     sync.RWMutex
+	usable map[neighbourKey][6]byte // the kernel's, by notice
+	asked  *asked
+}
+
+// OpenNeighbours reads the kernel's table and follows its changes.
+func OpenNeighbours() (*Neighbours, error) {
+	n := &Neighbours{usable: map[neighbourKey][6]byte{}}
+	if err := n.open(); err != nil {
+		n.Close()
+		return nil, fmt.Errorf("raw: neighbours: %w", err)
+	}
+	return n, nil
+}
+
+func (n *Neighbours) open() (err error) {
+	if n.conn, err = dialRoute(); err != nil {
+		return err
+	}
+	n.monitor, err = watch([]int{unix.RTNLGRP_NEIGH}, n.read, n.notice)
+	return err
+}
+
+// read replaces what is known of the kernel's table.
+func (n *Neighbours) read() error {
+	usable := map[neighbourKey][6]byte{}
+	err := n.conn.dump(newRequest(unix.RTM_GETNEIGH, unix.NdMsg{}), func(m message) {
+		if e, ok := parseNeighbour(m); ok && e.state == Reachable {
+			usable[e.neighbourKey] = e.mac
+		}
+	})
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.usable = usable
+	return nil
+}
+
+func (n *Neighbours) notice(m message) {
+	e, ok := parseNeighbour(m)
+	if !ok {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if m.kind == unix.RTM_NEWNEIGH && e.state == Reachable {
+		n.usable[e.neighbourKey] = e.mac
+	} else {
+		delete(n.usable, e.neighbourKey)
+	}
+}
+
+// parseNeighbour reads an entry; bridges use the same messages for theirs,
+// and proxy entries are ours.
+func parseNeighbour(m message) (neighbour, bool) {
+	h, attrs := header[unix.NdMsg](m)
+	e := neighbour{state: stateOf(h.State)}
+	e.ifindex, e.addr = int(h.Ifindex), attrs.addr(unix.NDA_DST)
+	copy(e.mac[:], attrs.find(unix.NDA_LLADDR))
+	ip := h.Family == unix.AF_INET || h.Family == unix.AF_INET6
+	return e, ip && h.Flags&unix.NTF_PROXY == 0 && e.addr.IsValid()
+}
+
+// stateOf takes an address for usable that the kernel would use, also while
+// it confirms it.
+func stateOf(nud uint16) NeighbourState {
+	const usable = unix.NUD_REACHABLE | unix.NUD_STALE | unix.NUD_DELAY | unix.NUD_PROBE | unix.NUD_PERMANENT | unix.NUD_NOARP
+	switch {
+	case nud&usable != 0:
+		return Reachable
+	case nud&unix.NUD_INCOMPLETE != 0:
+		return Incomplete
+	case nud&unix.NUD_FAILED != 0:
+		return Failed
+	}
+	return Unknown
+}
+
+// Lookup returns what is known of the neighbour with the address on the
+// interface, and its MAC if it is Reachable. Zones are ignored. A neighbour
+// that is Reachable costs a look into a map; for others the kernel is asked
+// (2 µs), because it gives no notice when it begins to ask for one.
+func (n *Neighbours) Lookup(ifindex int, addr netip.Addr) (NeighbourState, [6]byte) {
+	key := neighbourKey{ifindex, addr.Unmap().WithZone("")}
+	n.mu.RLock()
+	mac, ok := n.usable[key]
+	own := n.asked
+	n.mu.RUnlock()
+	if ok {
+		return Reachable, mac
+	}
+	if own != nil {
+		if state, mac := own.lookup(key, time.Now()); state != Unknown {
+			return state, mac
+		}
+	}
+	return n.ask(key)
+}
+
+// ask looks into the kernel's table.
+func (n *Neighbours) ask(key neighbourKey) (NeighbourState, [6]byte) {
+	h := unix.NdMsg{Family: unix.AF_INET, Ifindex: int32(key.ifindex)}
+	if key.addr.Is6() {
+		h.Family = unix.AF_INET6
+	}
+	q := newRequest(unix.RTM_GETNEIGH, h)
+	q.attribute(unix.NDA_DST, key.addr.AsSlice())
+	var e neighbour
+	if err := n.conn.exchange(q, func(m message) { e, _ = parseNeighbour(m) }); err != nil {
+		return Unknown, [6]byte{} // ENOENT
+	}
+	return e.state, e.mac
+}
+
+// Resolve asks for the neighbour's link address, with an ARP request or a
+// neighbour solicitation of its own, and returns at once: look later. It asks
+// for a neighbour at most once a second; repeat the call while Lookup says
+// Incomplete. After three requests without an answer Lookup says Failed.
+//
+// The kernel's table cannot be told to resolve without CAP_NET_ADMIN, and it
+// holds some thousand neighbours; this needs CAP_NET_RAW and has no such
+// limit. Any packet that leaves by a raw IP socket makes the kernel resolve
+// too.
+func (n *Neighbours) Resolve(ifindex int, addr netip.Addr) error {
+	own, err := n.asker()
+	if err != nil {
+		return fmt.Errorf("raw: neighbours: %w", err)
+	}
+	key := neighbourKey{ifindex, addr.Unmap().WithZone("")}
+	if !own.due(key, time.Now()) {
+		return nil
+	}
+	from, err := n.conn.speaker(key)
+	if err != nil {
+		return fmt.Errorf("raw: resolve %v on interface %d: %w", addr, ifindex, err)
+	}
+	return own.send(key, from)
+}
+
+// asker opens the sockets for questions of our own on first use.
+func (n *Neighbours) asker() (*asked, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.asked != nil {
+		return n.asked, nil
+	}
+	own, err := openAsked()
+	if err == nil {
+		n.asked = own
+	}
+	return own, err
+}
+
+// Close ends the notices and the answers.
+func (n *Neighbours) Close() error {
+	if n.conn != nil {
+		n.conn.close()
+	}
+	if n.monitor != nil {
+		n.monitor.close()
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.asked != nil {
+		n.asked.close()
+	}
+	return nil
+}
+
+// speaker is who asks: our MAC on the interface, and our address there.
+type speaker struct {
+	mac  [6]byte
+	addr netip.Addr
+}
+
+var errNoLink = errors.New("the interface has no link addresses to resolve")
+
+func (c *routeConn) speaker(key neighbourKey) (s speaker, err error) {
+	var link linkInfo
+	err = c.exchange(newRequest(unix.RTM_GETLINK, unix.IfInfomsg{Index: int32(key.ifindex)}), func(m message) { link = parseLink(m) })
+	if err != nil {
+		return s, err
+	}
+	if !link.resolves() {
+		return s, errNoLink
+	}
+	question := (&Routes{}).question(key.addr, key.ifindex)
+	err = c.exchange(question, func(m message) {
+		_, attrs := header[unix.RtMsg](m)
+		s = speaker{link.mac, attrs.addr(unix.RTA_PREFSRC)}
+	})
+	if err == nil && !s.addr.IsValid() {
+		err = unix.EADDRNOTAVAIL
+	}
+	return s, err
+}

@@ -1,0 +1,193 @@
+//go:build linux && !android
+
+package raw
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// asked holds the neighbours that we asked for ourselves, and the packet
+// sockets that ask and hear the answers.
+type asked struct {
+	arp, nd *os.File
+	readers sync.WaitGroup
+
+	mu      sync.Mutex
+	entries map[neighbourKey]*inquiry
+}
+
+// inquiry is one neighbour that we asked for.
+type inquiry struct {
+	requests int
+	last     time.Time // request
+	answered time.Time
+	mac      [6]byte
+}
+
+const (
+	askEvery    = time.Second
+	askTimes    = 3
+	answerLasts = time.Minute // without a word from the neighbour
+	maxInquiry  = 1 << 16
+)
+
+func openAsked() (*asked, error) {
+	a := &asked{entries: map[neighbourKey]*inquiry{}}
+	var err error
+	if a.arp, err = packetFile(unix.ETH_P_ARP, arpReplies); err != nil {
+		return nil, err
+	}
+	if a.nd, err = packetFile(unix.ETH_P_IPV6, advertisements); err != nil {
+		a.arp.Close()
+		return nil, err
+	}
+	a.readers.Go(func() { a.listen(a.arp, parseARP) })
+	a.readers.Go(func() { a.listen(a.nd, parseAdvertisement) })
+	return a, nil
+}
+
+// packetFile opens a packet socket on all interfaces. It is in Go's poller:
+// what the filter lets through is rare.
+func packetFile(proto uint16, filter []bpf.RawInstruction) (*os.File, error) {
+	fd, err := openSocket(unix.AF_PACKET, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err = attachFilter(fd, filter); err == nil {
+		err = named("bind", unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: networkOrder(proto)}))
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("packet socket: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "packet socket"), nil
+}
+
+// lookup judges an inquiry by its age.
+func (a *asked) lookup(key neighbourKey, now time.Time) (NeighbourState, [6]byte) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	q := a.entries[key]
+	switch {
+	case q == nil:
+		return Unknown, [6]byte{}
+	case now.Sub(q.answered) < answerLasts:
+		return Reachable, q.mac
+	case now.Sub(q.last) < askEvery:
+		return Incomplete, [6]byte{}
+	case q.requests >= askTimes && now.Sub(q.last) < answerLasts:
+		return Failed, [6]byte{}
+	}
+	return Unknown, [6]byte{}
+}
+
+// due notes a request and reports whether it is time for it. A neighbour that
+// has failed is asked again from the beginning.
+func (a *asked) due(key neighbourKey, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	q := a.entries[key]
+	if q == nil {
+		q = &inquiry{}
+		a.forget(now)
+		a.entries[key] = q
+	}
+	if now.Sub(q.last) < askEvery {
+		return false
+	}
+	if q.requests++; q.requests > askTimes || now.Sub(q.answered) < answerLasts {
+		q.requests = 1
+	}
+	q.last = now
+	return true
+}
+
+// forget makes room: what is neither fresh nor under way goes, and if that is
+// nothing, anything does.
+func (a *asked) forget(now time.Time) {
+	if len(a.entries) < maxInquiry {
+		return
+	}
+	for key, q := range a.entries {
+		if now.Sub(q.last) >= 2*askEvery && now.Sub(q.answered) >= answerLasts {
+			delete(a.entries, key)
+		}
+	}
+	for key := range a.entries {
+		if len(a.entries) < maxInquiry {
+			break
+		}
+		delete(a.entries, key)
+	}
+}
+
+// heard takes an answer, or any later word, from a neighbour that we asked.
+func (a *asked) heard(key neighbourKey, mac [6]byte, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if q := a.entries[key]; q != nil {
+		q.answered, q.mac = now, mac
+	}
+}
+
+// send puts the question on the link.
+func (a *asked) send(key neighbourKey, from speaker) error {
+	file, to, packet := a.arp, broadcast, arpRequest(from, key.addr)
+	if key.addr.Is6() {
+		file, to, packet = a.nd, solicitedMAC(key.addr), solicitation(from, key.addr)
+	}
+	address := unix.SockaddrLinklayer{Ifindex: key.ifindex, Halen: 6, Protocol: networkOrder(unix.ETH_P_ARP)}
+	if key.addr.Is6() {
+		address.Protocol = networkOrder(unix.ETH_P_IPV6)
+	}
+	copy(address.Addr[:], to[:])
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	refusal := conn.Control(func(fd uintptr) { err = unix.Sendto(int(fd), packet, unix.MSG_DONTWAIT, &address) })
+	if err == nil {
+		err = refusal
+	}
+	return named("ask for "+key.addr.String(), err)
+}
+
+// listen reads until the socket is closed.
+func (a *asked) listen(file *os.File, parse func([]byte) (answer neighbour, ok bool)) {
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return
+	}
+	buf := make([]byte, 256)
+	for {
+		var n int
+		var from unix.Sockaddr
+		var failure error
+		closed := conn.Read(func(fd uintptr) bool {
+			n, from, failure = unix.Recvfrom(int(fd), buf, unix.MSG_DONTWAIT)
+			return failure != unix.EAGAIN
+		})
+		if closed != nil {
+			return
+		}
+		link, ok := from.(*unix.SockaddrLinklayer)
+		if failure != nil || !ok || link.Pkttype == unix.PACKET_OUTGOING {
+			continue
+		}
+		if e, ok := parse(buf[:n]); ok {
+			a.heard(neighbourKey{link.Ifindex, e.addr}, e.mac, time.Now())
+		}
+	}
+}
+
+func (a *asked) close() {
+	a.arp.Close()
+	a.nd.Close()
+	a.readers.Wait()
+}
