@@ -67,13 +67,17 @@ func (t *Table[A]) Disarm(id ID) {
 }
 
 // Fire takes the slots that are due up to and including the tick now off their timers and calls fn for each, at most max of
-// them. fn may arm, add and remove slots. It returns how many fired; when that is max, more may be due.
+// them. Ticks never go back, but they wrap around, and any time may pass between two calls. fn may arm, add and remove slots.
+// It returns how many fired; when that is max, more may be due.
 func (t *Table[A]) Fire(now uint32, max int, fn func(ID)) int {
 	w := &t.wheel
 	w.least = 2 // what fn arms stays out of the bucket that is firing
 	defer func() { w.least = 1 }()
+	if ahead := now - w.now; ahead > buckets { // after a long sleep, once round is enough
+		w.now += (ahead - buckets) &^ bucketMask
+	}
 	n := 0
-	for int32(now-w.now) > 0 {
+	for w.now != now {
 		if w.armed == 0 {
 			w.now = now
 			return n
