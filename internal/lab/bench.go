@@ -37,6 +37,7 @@ func Benchmark(b *testing.B, top Topology, body func(b *testing.B, n *Net)) {
 	if err != nil {
 		b.Fatalf("lab: %v", err)
 	}
+	//lint:ignore SA3001 the loop ran in the second process, and this is how often
 	b.N = n
 	for unit, value := range metrics {
 		b.ReportMetric(value, unit)

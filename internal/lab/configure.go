@@ -29,6 +29,15 @@ func opSysctl(c *call, a sysctlArgs) (any, error) {
 	return none{}, err
 }
 
+// SetTTL sets the TTL and hop limit of what the host's kernel sends, for instance to 255 as some appliances do, until the end of t.
+func (h *Host) SetTTL(t testing.TB, ttl uint8) {
+	t.Helper()
+	h.Sysctl(t, "net/ipv4/ip_default_ttl", fmt.Sprint(ttl))
+	for _, i := range h.Interfaces {
+		h.Sysctl(t, "net/ipv6/conf/"+i.Name+"/hop_limit", fmt.Sprint(ttl))
+	}
+}
+
 // LinkDown takes an interface of the host down until the end of t; the host at the other end of the link loses its carrier. When
 // it comes up again, the routes of the topology are made again; routes that the test made are not.
 func (h *Host) LinkDown(t testing.TB, name string) (undo func()) {

@@ -21,8 +21,8 @@ const (
 	childSocket     = 3                    // descriptor of the socket pair in the second process
 )
 
-// Test runs body inside the prober's namespace of a new network; see the package's description. It skips without root, and
-// then nothing after it in the test function runs either.
+// Test runs body inside the prober's namespace of a new network; see the package's description. It should be the last
+// statement of its test function, because what follows runs in both processes. It skips as [NeedRoot] does.
 func Test(t *testing.T, top Topology, body func(t *testing.T, n *Net)) {
 	t.Helper()
 	if os.Getenv(childVariable) == t.Name() {
@@ -73,9 +73,7 @@ func newServer(t testing.TB, top Topology) *server {
 	if err := top.validate(); err != nil {
 		t.Fatal(err)
 	}
-	if os.Geteuid() != 0 {
-		cannotRun(t, "needs root to make network namespaces (`make test` takes care of it)")
-	}
+	NeedRoot(t)
 	w, err := build(top)
 	t.Cleanup(w.close)
 	if errors.Is(err, os.ErrPermission) {
@@ -85,6 +83,14 @@ func newServer(t testing.TB, top Topology) *server {
 		t.Fatal(err)
 	}
 	return &server{world: w, handles: map[int]*handle{}}
+}
+
+// NeedRoot skips the test without root, or fails it where every test has to run. In the second process it does nothing.
+func NeedRoot(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 && os.Getenv(childVariable) == "" {
+		cannotRun(t, "needs root (`make test` takes care of it)")
+	}
 }
 
 // cannotRun skips, or fails where every test has to run.
@@ -114,6 +120,9 @@ func (s *server) runChild(t testing.TB, name string, output *childOutput, flags 
 	cmd.ExtraFiles = []*os.File{theirs}
 	p, err := s.world.nodes[proberName].spawn(s.world.top.As, cmd)
 	theirs.Close()
+	if errors.Is(err, os.ErrPermission) {
+		cannotRun(t, fmt.Sprintf("root may not start a process in a namespace here: %v", err))
+	}
 	if err != nil {
 		t.Fatalf("lab: start the test in its namespace: %v", err)
 	}

@@ -133,9 +133,7 @@ func TestLabFiles(t *testing.T) {
 
 // TestLabOutcome runs the test below in processes of its own: what its body does must be what becomes of it.
 func TestLabOutcome(t *testing.T) {
-	if os.Geteuid() != 0 && os.Getenv("RAWSHAKE_LAB") != "require" {
-		t.Skip("needs root")
-	}
+	lab.NeedRoot(t)
 	for _, c := range []struct {
 		does, require string
 		fails         bool
@@ -200,6 +198,48 @@ func TestLabCommand(t *testing.T) {
 			t.Errorf("exit %d after SIGINT", code)
 		}
 	})
+}
+
+// TestLabCleansUp counts what the first process holds after one lab, which opens things that stay, and after some more.
+func TestLabCleansUp(t *testing.T) {
+	lab.NeedRoot(t)
+	var before string
+	for i := range 4 {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
+				peer := n.Host("peer")
+				peer.Listen(t, 80)
+				peer.Capture(t)
+				peer.Respond(t, lab.Responder{})
+				peer.Lose(t, lab.Loss{In: 1})
+				peer.Start(t, lab.Command{Path: "sleep", Args: []string{"60"}})
+			})
+		})
+		if i == 0 {
+			before = held(t)
+		}
+	}
+	if after := held(t); after != before && os.Geteuid() == 0 {
+		t.Errorf("descriptors and children: %q before, %q after", before, after)
+	}
+}
+
+func held(t *testing.T) string {
+	t.Helper()
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	children, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pids string
+	for _, path := range children {
+		b, _ := os.ReadFile(path) // the thread may have ended
+		pids += string(b)
+	}
+	return fmt.Sprintf("%d %s", len(files), pids)
 }
 
 func TestLabBusyTime(t *testing.T) {

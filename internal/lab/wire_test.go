@@ -37,6 +37,15 @@ func TestLabKernelConnect(t *testing.T) {
 		}
 		wire.ExpectNothingElse(t)
 		listener.Close()
+		peer.SetTTL(t, 255)
+		for _, target := range []netip.AddrPort{netip.AddrPortFrom(peer.V4, 81), netip.AddrPortFrom(peer.V6, 81)} {
+			if err := dial(target); !errors.Is(err, syscall.ECONNREFUSED) {
+				t.Errorf("dial a closed port: %v", err)
+			}
+			if packets := wire.Expect(t, target, lab.Sent("S"), lab.PeerRST()); packets[1].TTL != 255 {
+				t.Errorf("the TTL of %s is not 255", packets[1])
+			}
+		}
 		if err := dial(netip.AddrPortFrom(peer.V4, 80)); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("dial a closed port: %v", err)
 		}
