@@ -88,7 +88,7 @@ func (b *connectBackend) connected(target netip.AddrPort, h handshake, took time
 
 func (b *connectBackend) failed(target netip.AddrPort, err error, took time.Duration) Result {
 	op, errno := syscallOf(err)
-	if errno == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+	if errno == 0 && os.IsTimeout(err) {
 		return verdict(target, Filtered, match.Timeout, nil)
 	}
 	if errno == 0 {
