@@ -20,6 +20,7 @@ var children = map[string]func() error{
 	"guard":     childGuard,
 	"privilege": childPrivilege,
 	"resolve":   childResolve,
+	"loop":      wholeLoop,
 }
 
 const childVariable = "RAWSHAKE_RAW_CHILD"
