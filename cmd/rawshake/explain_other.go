@@ -1,0 +1,5 @@
+//go:build !linux || android
+
+package main
+
+func explainPrivilege(error, bool) (string, bool) { return "", false }

@@ -1,0 +1,299 @@
+// Package check is the work behind `rawshake check`: it resolves targets, probes them again and again, and writes verdicts and
+// figures.
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rawshake/rawshake"
+	"github.com/rawshake/rawshake/cmd/rawshake/internal/exit"
+	"github.com/rawshake/rawshake/cmd/rawshake/internal/packetlog"
+	"github.com/rawshake/rawshake/scan/target"
+)
+
+// Options say what a check does.
+type Options struct {
+	Probe    rawshake.Config
+	Hosts    []Host
+	Count    int           // probes of each endpoint; 0: until the context ends
+	Period   time.Duration // between two probes of an endpoint
+	Parallel int           // most probes at once
+
+	JSON, Quiet, Color bool
+	Trace              bool   // packets as lines on Stderr
+	Pcap               string // file to write packets to; "": none
+
+	Stdout, Stderr io.Writer
+}
+
+// lookups is how many names are resolved at a time.
+const lookups = 16
+
+// run is one check on its way.
+type run struct {
+	Options
+	out      output
+	prober   *rawshake.Prober
+	packets  *packetlog.Log // nil: none
+	places   chan struct{}  // one for each probe under way
+	lookups  chan struct{}
+	outcomes chan outcome
+	totals   totals
+	warned   bool // that there are no packets to show
+}
+
+// outcome is a verdict, or why there is none.
+type outcome struct {
+	host   int
+	name   string
+	seq    int
+	result rawshake.Result
+	err    error // the prober could not do its job
+	dns    error // the name did not resolve
+}
+
+// Run checks until all verdicts are there or ctx ends, and writes them. The error carries the exit code; one without text means
+// that the output has said everything.
+func Run(ctx context.Context, o Options) (err error) {
+	r := &run{
+		Options:  o,
+		out:      output{stdout: o.Stdout, stderr: o.Stderr, json: o.JSON, quiet: o.Quiet, numbered: o.Count != 1},
+		places:   make(chan struct{}, o.Parallel),
+		lookups:  make(chan struct{}, lookups),
+		outcomes: make(chan outcome),
+	}
+	r.out.text.Color = o.Color
+	closePackets, err := r.openPackets()
+	if err != nil {
+		return err
+	}
+	if r.prober, err = rawshake.New(r.Probe); err != nil {
+		return errors.Join(openError(o.Probe, err), closePackets())
+	}
+	err = r.run(ctx)
+	stats := r.prober.Stats()
+	if closed := errors.Join(r.prober.Close(), closePackets()); err == nil {
+		err = exit.With(exit.System, closed)
+	}
+	return r.finish(ctx, err, stats)
+}
+
+// openError words why there is no prober.
+func openError(c rawshake.Config, err error) error {
+	if c.Source.IsValid() && errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return exit.Usagef("-S %v is not an address of this host: `ip addr` lists those that are", c.Source)
+	}
+	return exit.With(exit.System, err)
+}
+
+// openPackets opens what packets are written to.
+func (r *run) openPackets() (closePackets func() error, err error) {
+	var lines, capture io.Writer
+	file := io.NopCloser(nil)
+	if r.Trace {
+		lines = r.Stderr
+	}
+	if r.Pcap != "" {
+		f, err := os.Create(r.Pcap)
+		if err != nil {
+			return nil, exit.With(exit.System, fmt.Errorf("--pcap: %w", err))
+		}
+		capture, file = f, f
+	}
+	if lines == nil && capture == nil {
+		return func() error { return nil }, nil
+	}
+	if r.packets, err = packetlog.New(lines, capture); err != nil {
+		return nil, exit.With(exit.System, errors.Join(fmt.Errorf("--pcap: %w", err), file.Close()))
+	}
+	r.Probe.Trace = func(p rawshake.TracePacket) { r.packets.Add(p.Time, p.Out, p.Data) }
+	return func() error {
+		if err := errors.Join(r.packets.Close(), file.Close()); err != nil {
+			return fmt.Errorf("writing packets: %w", err)
+		}
+		return nil
+	}, nil
+}
+
+// run probes and writes verdicts until there is nothing more to come.
+func (r *run) run(parent context.Context) (err error) {
+	ctx, cancel := context.WithCancel(parent)
+	defer cancel()
+	go r.feed(ctx)
+	for o := range r.outcomes {
+		if err != nil || (o.err != nil && parent.Err() != nil) {
+			continue
+		}
+		if err = r.take(o); err != nil {
+			cancel()
+		}
+	}
+	return err
+}
+
+// take counts and writes one outcome.
+func (r *run) take(o outcome) error {
+	if o.err != nil {
+		return exit.With(exit.System, o.err)
+	}
+	if r.packets != nil {
+		r.packets.Flush() // the packets of a verdict before the verdict
+	}
+	if o.dns != nil {
+		r.totals.unresolved++
+		rec := unresolvedRecord(o.name, o.dns, now())
+		return r.wrote(r.out.record(&rec, o.seq))
+	}
+	r.warnConnect(o.result.Method)
+	r.totals.verdict(endpointKey{o.host, o.result.Target}, o.name, o.result)
+	rec := Record(o.result, o.name)
+	return r.wrote(r.out.record(&rec, o.seq))
+}
+
+func (r *run) wrote(err error) error {
+	if err != nil {
+		return exit.With(exit.System, fmt.Errorf("writing results: %w", err))
+	}
+	return nil
+}
+
+func (r *run) warnConnect(m rawshake.Method) {
+	if m == rawshake.MethodConnect && r.packets != nil && !r.warned {
+		r.warned = true
+		r.out.note("rawshake check: probing by connect, which has no packets to show: --trace and --pcap stay empty")
+	}
+}
+
+// feed starts all probes, and ends the outcomes when the last is in.
+func (r *run) feed(ctx context.Context) {
+	defer close(r.outcomes)
+	var work sync.WaitGroup
+	defer work.Wait()
+	for i, h := range r.Hosts {
+		work.Go(func() { r.host(ctx, i, h, &work) })
+	}
+}
+
+// host resolves one argument and probes its endpoints, round by round. A round that takes longer than the period delays the next:
+// there is no burst to catch up.
+func (r *run) host(ctx context.Context, i int, h Host, work *sync.WaitGroup) {
+	space, err := r.resolve(ctx, h)
+	if err != nil {
+		r.unresolved(ctx, i, h, err)
+		return
+	}
+	next := time.Now()
+	for seq := 0; (r.Count == 0 || seq < r.Count) && wait(ctx, next); seq++ {
+		for n := range space.Size() {
+			if !r.place(ctx) {
+				return
+			}
+			at := space.At(n)
+			o := outcome{host: i, name: h.nameOf(at.Port()), seq: seq}
+			work.Go(func() { r.probe(ctx, at, o) })
+		}
+		next = later(next.Add(r.Period), time.Now())
+	}
+}
+
+// resolve lets only names wait for each other.
+func (r *run) resolve(ctx context.Context, h Host) (*target.Space, error) {
+	if h.space == nil {
+		r.lookups <- struct{}{}
+		defer func() { <-r.lookups }()
+	}
+	return h.resolve(ctx)
+}
+
+// place waits for a free place among the probes under way.
+func (r *run) place(ctx context.Context) bool {
+	select {
+	case r.places <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (r *run) probe(ctx context.Context, at netip.AddrPort, o outcome) {
+	o.result, o.err = r.prober.Probe(ctx, at)
+	<-r.places
+	r.outcomes <- o
+}
+
+func (r *run) unresolved(ctx context.Context, i int, h Host, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	for _, name := range h.unresolvedNames() {
+		r.outcomes <- outcome{host: i, name: name, dns: err}
+	}
+}
+
+// finish writes the figures and chooses the exit code.
+func (r *run) finish(ctx context.Context, failed error, stats rawshake.Stats) error {
+	var signal exit.Signal
+	interrupted := errors.As(context.Cause(ctx), &signal)
+	if failed == nil {
+		failed = r.summary(interrupted)
+	}
+	if stats.RingDrops > 0 {
+		r.out.note("rawshake check: our receive ring dropped %d packets; %d probes got an extra attempt, %d stay without a verdict (reason own-loss)",
+			stats.RingDrops, stats.Requeued, r.totals.ownLoss)
+	}
+	switch {
+	case failed != nil:
+		return failed
+	case interrupted:
+		return exit.Quietly(signal.Code())
+	}
+	return exit.Quietly(r.totals.code())
+}
+
+// summary writes the figures of repeated probes, and one line about many targets.
+func (r *run) summary(interrupted bool) error {
+	if r.Count != 1 {
+		if err := r.out.summaries(r.totals.summaries(now())); err != nil {
+			return exit.With(exit.System, fmt.Errorf("writing the summary: %w", err))
+		}
+	}
+	many := r.Count == 1 && !r.JSON && !r.Quiet && len(r.totals.endpoints)+r.totals.unresolved > 1
+	switch {
+	case interrupted:
+		r.out.note("interrupted after %v", &r.totals)
+	case many:
+		r.out.note("%v", &r.totals)
+	}
+	return nil
+}
+
+// wait sleeps until t; it reports false if ctx ends first.
+func wait(ctx context.Context, t time.Time) bool {
+	d := time.Until(t)
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,45 @@
+//go:build linux && !android
+
+package doctor
+
+import "fmt"
+
+// conntrackFacts say how full the connection table is.
+type conntrackFacts struct {
+	loaded     bool
+	count, max int
+}
+
+func (p *patient) conntrack() (f conntrackFacts) {
+	var hasCount, hasMax bool
+	f.count, hasCount = p.files.number("proc/sys/net/netfilter/nf_conntrack_count")
+	f.max, hasMax = p.files.number("proc/sys/net/netfilter/nf_conntrack_max")
+	f.loaded = hasCount && hasMax
+	return f
+}
+
+func judgeConntrack(f conntrackFacts) []Finding {
+	const check = "conntrack"
+	if !f.loaded {
+		return one(check, OK, "no connection tracking", "")
+	}
+	return []Finding{judgeTable(check, f), {check, Info,
+		"firewall rules cannot be read without CAP_NET_ADMIN; one that drops INVALID packets does not hide answers, since the receive ring comes before the firewall",
+		"sudo nft list ruleset | grep -n invalid"}}
+}
+
+func judgeTable(check string, f conntrackFacts) Finding {
+	fix := fmt.Sprintf("sudo sysctl -w net.netfilter.nf_conntrack_max=%d", 4*f.max)
+	if f.max <= 0 { // no limit (nf_conntrack_core.c)
+		return Finding{check, OK, fmt.Sprintf("%d connections tracked, without a limit", f.count), ""}
+	}
+	percent := f.count * 100 / f.max
+	text := fmt.Sprintf("the connection table holds %d of %d (%d %%)", f.count, f.max, percent)
+	switch {
+	case percent >= 95:
+		return Finding{check, Fail, text + ": the kernel drops packets of new connections, our SYNs too", fix}
+	case percent >= 80:
+		return Finding{check, Warn, text + ": each SYN takes an entry for two minutes, and a full table drops packets", fix}
+	}
+	return Finding{check, OK, text, ""}
+}

@@ -1,0 +1,93 @@
+//go:build linux && !android
+
+package doctor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// guardFacts are what forged SYN-ACKs drew on loopback, in one family.
+type guardFacts struct {
+	v6      bool
+	err     error  // the trial could not be made
+	lacks   string // what the guard says about itself; "": complete
+	control bool   // the kernel reset the one to a port without a guard, as it must
+	plain   bool   // something reset the one to the guard
+	hop     bool   // something reset the one to the guard with TTL 255
+}
+
+func (f guardFacts) family() string {
+	if f.v6 {
+		return "IPv6"
+	}
+	return "IPv4"
+}
+
+// guards tries the guard in both families.
+func (p *patient) guards() []guardFacts {
+	var all []guardFacts
+	for _, v6 := range []bool{false, true} {
+		all = append(all, tryGuard(v6))
+	}
+	return all
+}
+
+func judgeGuards(all []guardFacts) []Finding {
+	var findings []Finding
+	for _, f := range all {
+		findings = append(findings, judgeGuard(f))
+	}
+	return findings
+}
+
+func judgeGuard(f guardFacts) Finding {
+	level, text, fix := guardVerdict(f)
+	return Finding{"guard", level, f.family() + ": " + text, fix}
+}
+
+func guardVerdict(f guardFacts) (level Level, text, fix string) {
+	const firewall = "sudo nft list ruleset; sudo iptables-save"
+	switch {
+	case errors.Is(f.err, syscall.EPERM) && !errors.Is(f.err, errTrialOpen):
+		return Fail, "the local firewall refuses packets on loopback", firewall
+	case errors.Is(f.err, os.ErrPermission):
+		return Info, "not tried: that needs raw sockets", ""
+	case noFamily(f.err):
+		return Info, "not tried: this host has no " + f.family() + " on loopback", "sudo ip link set lo up; ip address show dev lo"
+	case f.err != nil:
+		return Fail, "the guard cannot be tried: " + f.err.Error(), "sudo ip link set lo up; ip address show dev lo"
+	case f.plain:
+		return Fail, "something resets what a guarded port receives, as a firewall rule with `reject with tcp reset` does: targets see a reset that is not ours", firewall
+	case f.hop:
+		return Warn, orElse(f.lacks, "the kernel resets segments that reach a guarded port with TTL 255") + ": targets on the same link that send with TTL 255 see a reset that is not ours",
+			"grep CONFIG_TCP_MD5SIG /boot/config-$(uname -r); cat /proc/sys/crypto/fips_enabled"
+	case !f.control:
+		return Warn, "the trial shows nothing: even a port without a guard stays silent, so a firewall drops segments on loopback", firewall
+	}
+	return OK, "the kernel stays silent on guarded ports: tried on loopback, TTL 64 and 255", ""
+}
+
+// noFamily recognises a host without the family, or without its loopback address.
+func noFamily(err error) bool {
+	return errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.ENETUNREACH)
+}
+
+func orElse(text, other string) string {
+	if text == "" {
+		return other
+	}
+	return text
+}
+
+// errTrialOpen marks errors of opening the sockets of a trial, to tell them from those of sending.
+var errTrialOpen = errors.New("opening sockets")
+
+func opening(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errTrialOpen, err)
+}

@@ -1,0 +1,42 @@
+//go:build linux && !android
+
+package doctor
+
+import (
+	"fmt"
+	"strings"
+)
+
+// vrfFacts say whether segments can arrive in a VRF, where a listener without a device does not find them.
+type vrfFacts struct {
+	devices []string
+	accept  bool   // net.ipv4.tcp_l3mdev_accept
+	device  string // -I, by which the guard finds its VRF itself
+}
+
+func (p *patient) vrf() vrfFacts {
+	f := vrfFacts{device: p.Interface}
+	for _, name := range p.files.interfaces() {
+		if strings.Contains(p.files.text("sys/class/net/"+name+"/uevent"), "DEVTYPE=vrf") {
+			f.devices = append(f.devices, name)
+		}
+	}
+	n, _ := p.files.number("proc/sys/net/ipv4/tcp_l3mdev_accept")
+	f.accept = n != 0
+	return f
+}
+
+func judgeVRF(f vrfFacts) []Finding {
+	const check = "vrf"
+	names := strings.Join(f.devices, ", ")
+	switch {
+	case len(f.devices) == 0:
+		return one(check, OK, "no VRF", "")
+	case f.accept:
+		return one(check, OK, fmt.Sprintf("VRF %s: tcp_l3mdev_accept lets guards cover it", names), "")
+	case f.device != "":
+		return one(check, Info, fmt.Sprintf("VRF %s: with -I %s the guard listens there", names, f.device), "")
+	}
+	return one(check, Warn, fmt.Sprintf("VRF %s: the kernel resets what answers there, because guards do not cover a VRF", names),
+		"sudo sysctl -w net.ipv4.tcp_l3mdev_accept=1; or probe with -I and an interface of the VRF")
+}

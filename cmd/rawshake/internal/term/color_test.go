@@ -1,0 +1,44 @@
+package term
+
+import (
+	"bytes"
+	"os"
+	"testing"
+
+	"github.com/rawshake/rawshake/cmd/rawshake/internal/exit"
+)
+
+func TestColor(t *testing.T) {
+	for _, test := range []struct {
+		mode string
+		env  map[string]string
+		want bool
+	}{
+		{"always", map[string]string{"NO_COLOR": "1"}, true},
+		{"never", map[string]string{"CLICOLOR_FORCE": "1"}, false},
+		{"auto", nil, false}, // a buffer is no terminal
+		{"auto", map[string]string{"CLICOLOR_FORCE": "1"}, true},
+		{"auto", map[string]string{"CLICOLOR_FORCE": "0"}, false},
+		{"auto", map[string]string{"CLICOLOR_FORCE": "1", "NO_COLOR": "1"}, false},
+		{"auto", map[string]string{"CLICOLOR_FORCE": "1", "TERM": "dumb"}, false},
+	} {
+		got, err := Color(test.mode, &bytes.Buffer{}, func(key string) string { return test.env[key] })
+		if err != nil || got != test.want {
+			t.Errorf("%s with %v: %v %v, want %v", test.mode, test.env, got, err, test.want)
+		}
+	}
+	if _, err := Color("blue", os.Stdout, os.Getenv); exit.Of(err) != exit.Usage {
+		t.Errorf("blue: %v", err)
+	}
+}
+
+func TestIsTerminal(t *testing.T) {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	if IsTerminal(null) {
+		t.Error("the null device is a terminal")
+	}
+}
