@@ -1,0 +1,115 @@
+package match
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+)
+
+func TestLedgerTakesInTurn(t *testing.T) {
+	for _, n := range []int{1, 2, 3, 63, 64} {
+		l := NewLedger(n, 1000)
+		for i := range n {
+			port, ok := l.Take(someTarget4, 5)
+			if want := (5 + i) % n; !ok || port != want {
+				t.Errorf("%d ports, turn %d: %d %v, want %d", n, i, port, ok, want)
+			}
+			if !l.Taken(someTarget4, port) {
+				t.Errorf("%d ports: %d is not taken", n, port)
+			}
+		}
+		if port, ok := l.Take(someTarget4, 0); ok {
+			t.Errorf("%d ports: one more is %d", n, port)
+		}
+		l.Give(someTarget4, n-1)
+		if port, ok := l.Take(someTarget4, 0); !ok || port != n-1 {
+			t.Errorf("%d ports: got %d %v, want the one given back", n, port, ok)
+		}
+	}
+}
+
+func TestLedgerRows(t *testing.T) {
+	for _, c := range []struct{ inFlight, rows int }{{1, 1024}, {16384, 1024}, {16 * 1025, 2048}, {1 << 20, 1 << 16}, {MaxSlots, 1 << 16}} {
+		if l := NewLedger(4, c.inFlight); len(l.rows) != c.rows {
+			t.Errorf("%d in flight: %d rows, want %d", c.inFlight, len(l.rows), c.rows)
+		}
+	}
+}
+
+// Neighbouring addresses and ports, as a scan has them, must not share rows more than chance has them share.
+func TestLedgerSpreads(t *testing.T) {
+	for name, target := range map[string]func(int) netip.AddrPort{
+		"addresses of a net": func(i int) netip.AddrPort {
+			return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 443)
+		},
+		"nets": func(i int) netip.AddrPort {
+			return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}), 443)
+		},
+		"ports of a host": func(i int) netip.AddrPort { return netip.AddrPortFrom(someTarget4.Addr(), uint16(i)) },
+		"ports of a host, IPv6": func(i int) netip.AddrPort {
+			return netip.AddrPortFrom(someTarget6.Addr(), uint16(i))
+		},
+		"addresses of a net, IPv6": func(i int) netip.AddrPort {
+			return netip.AddrPortFrom(netip.AddrFrom16([16]byte{0x20, 1, 14: byte(i >> 8), 15: byte(i)}), 443)
+		},
+		"nets, IPv6": func(i int) netip.AddrPort {
+			return netip.AddrPortFrom(netip.AddrFrom16([16]byte{0x20, 1, 6: byte(i >> 8), 7: byte(i), 15: 1}), 443)
+		},
+	} {
+		l := NewLedger(64, 1<<20)
+		rows := map[*uint64]int{}
+		most := 0
+		for i := range 1 << 16 {
+			r := l.row(target(i))
+			rows[r]++
+			most = max(most, rows[r])
+		}
+		if most > 12 { // 65536 balls into as many rows: 8 or 9
+			t.Errorf("%s: %d share a row", name, most)
+		}
+	}
+}
+
+// The ledger does what a set for each target would do, where no row is shared.
+func TestLedgerModel(t *testing.T) {
+	const ports = 7
+	rnd := rand.New(rand.NewPCG(6, 7))
+	l := NewLedger(ports, 1)
+	var targets []netip.AddrPort
+	used := map[*uint64]bool{}
+	for i := uint16(1); len(targets) < 50; i++ {
+		if at := netip.AddrPortFrom(someTarget6.Addr(), i); !used[l.row(at)] {
+			used[l.row(at)] = true
+			targets = append(targets, at)
+		}
+	}
+	taken := map[netip.AddrPort]map[int]bool{}
+	for _, at := range targets {
+		taken[at] = map[int]bool{}
+	}
+	for range 100_000 {
+		at := targets[rnd.IntN(len(targets))]
+		set := taken[at]
+		if rnd.IntN(2) == 0 {
+			port := rnd.IntN(ports)
+			if l.Taken(at, port) != set[port] {
+				t.Fatalf("%v port %d taken: %v", at, port, !set[port])
+			}
+			l.Give(at, port)
+			delete(set, port)
+			continue
+		}
+		start := rnd.IntN(100)
+		want := start % ports
+		for i := 0; set[want] && i < ports; i++ {
+			want = (want + 1) % ports
+		}
+		port, ok := l.Take(at, start)
+		if ok == (len(set) == ports) || ok && port != want {
+			t.Fatalf("%v from %d: %d %v, want %d with %v taken", at, start, port, ok, want, set)
+		}
+		if ok {
+			set[port] = true
+		}
+	}
+}
