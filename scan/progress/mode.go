@@ -1,0 +1,69 @@
+package progress
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Mode is how progress is shown.
+type Mode uint8
+
+// The modes.
+const (
+	Auto    Mode = iota // ModeBar on a terminal, ModeLog elsewhere
+	ModeBar             // a line that is drawn again and again
+	ModeLog             // a line every ten seconds
+	ModeOff             // nothing, but for what is asked for
+	numModes
+)
+
+var modeNames = [numModes]string{"auto", "bar", "log", "off"}
+
+// String returns the word that [ParseMode] reads.
+func (m Mode) String() string { return modeNames[m] }
+
+// ParseMode reads "auto", "bar", "log" or "off".
+func ParseMode(word string) (Mode, error) {
+	i := slices.Index(modeNames[:], word)
+	if i < 0 {
+		return 0, fmt.Errorf("--progress: no mode %q; it is one of auto, bar, log, off", word)
+	}
+	return Mode(i), nil
+}
+
+// Resolve decides what Auto means for an output that is a terminal or not. A terminal that cannot go back in its line
+// (TERM is "dumb" or empty) gets log lines.
+func (m Mode) Resolve(terminal bool, getenv func(string) string) Mode {
+	if m != Auto {
+		return m
+	}
+	if term := getenv("TERM"); terminal && term != "dumb" && term != "" {
+		return ModeBar
+	}
+	return ModeLog
+}
+
+// UseColor decides whether to colour an output. when is the value of --color: "always", "never", or "auto" or empty, for
+// which NO_COLOR (if not empty: no), CLICOLOR_FORCE (if not empty or 0: yes), TERM=dumb (no) and whether the output is a
+// terminal are asked in that order.
+func UseColor(when string, terminal bool, getenv func(string) string) (bool, error) {
+	switch when {
+	case "always":
+		return true, nil
+	case "never":
+		return false, nil
+	case "auto", "":
+	default:
+		return false, fmt.Errorf("--color: %q is none of auto, always, never", when)
+	}
+	force := getenv("CLICOLOR_FORCE")
+	switch {
+	case getenv("NO_COLOR") != "":
+		return false, nil
+	case force != "" && force != "0":
+		return true, nil
+	case getenv("TERM") == "dumb":
+		return false, nil
+	}
+	return terminal, nil
+}
