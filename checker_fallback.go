@@ -110,9 +110,9 @@ func (b *connectBackend) decide(target netip.AddrPort, timeout time.Duration) (r
 	case !a.IsValid():
 		return verdict(target, Unsent, match.SendFailed, syscall.EINVAL), true
 	case !b.config.allows(a):
-		return verdict(target, Unsent, match.OutOfScope, nil), true
+		return verdict(target, Unsent, match.OutOfScope, syscall.EPERM), true
 	case b.source.IsValid() && b.source.Is4() != a.Is4():
-		return verdict(target, Unsent, match.NoSource, nil), true
+		return verdict(target, Unsent, match.NoSource, syscall.EADDRNOTAVAIL), true
 	case timeout <= 0:
 		return verdict(target, Filtered, match.Timeout, nil), true
 	}

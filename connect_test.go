@@ -134,9 +134,9 @@ func TestConnectWithoutSocket(t *testing.T) {
 		err     error
 	}{
 		{"invalid", Config{}, "", 1, Unsent, match.SendFailed, syscall.EINVAL},
-		{"scope", Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, "[::1]:80", 1, Unsent, match.OutOfScope, nil},
-		{"no source", Config{Source: netip.MustParseAddr("::1")}, "127.0.0.1:80", 1, Unsent, match.NoSource, nil},
-		{"no source, mapped", Config{Source: netip.MustParseAddr("::ffff:127.0.0.1")}, "[::1]:80", 1, Unsent, match.NoSource, nil},
+		{"scope", Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, "[::1]:80", 1, Unsent, match.OutOfScope, syscall.EPERM},
+		{"no source", Config{Source: netip.MustParseAddr("::1")}, "127.0.0.1:80", 1, Unsent, match.NoSource, syscall.EADDRNOTAVAIL},
+		{"no source, mapped", Config{Source: netip.MustParseAddr("::ffff:127.0.0.1")}, "[::1]:80", 1, Unsent, match.NoSource, syscall.EADDRNOTAVAIL},
 		{"timeout 0", Config{}, "127.0.0.1:80", 0, Filtered, match.Timeout, nil},
 		{"timeout negative", Config{}, "127.0.0.1:80", -1, Filtered, match.Timeout, nil},
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+
+	"github.com/rawshake/rawshake/match"
 )
 
 // ErrTimeout is what a check returns when the target stayed silent, or its name unresolved, until the timeout. It is
@@ -53,7 +55,7 @@ func verdictError(r Result) error {
 	case Filtered:
 		return ErrTimeout
 	}
-	if r.Err != nil {
+	if r.Err != nil && r.Reason != match.OutOfScope { // the scope is ours: no kernel says that
 		return &ErrConnect{r.Err}
 	}
 	return fmt.Errorf("%w: %v: %v", ErrUnsent, r.Target, r.Reason)

@@ -71,6 +71,7 @@ func TestVerdictError(t *testing.T) {
 		{Unsent, match.LocalFirewall, syscall.EPERM},
 		{Unsent, match.NoBuffers, syscall.ENOBUFS},
 		{Unsent, match.LinkDown, syscall.ENETDOWN},
+		{Unsent, match.NoSource, syscall.EADDRNOTAVAIL},
 		{Unsent, match.Overload, syscall.EADDRNOTAVAIL},
 	}
 	for _, test := range errnos {
@@ -78,9 +79,9 @@ func TestVerdictError(t *testing.T) {
 			wantErrConnect(t, verdictError(Result{Target: target, State: test.state, Reason: test.reason, Err: test.errno}), test.errno)
 		})
 	}
-	for _, reason := range []Reason{match.Overload, match.OutOfScope, match.NoSource, match.LossOfOurs} {
-		t.Run("without errno/"+reason.String(), func(t *testing.T) {
-			err := verdictError(Result{Target: target, State: Unsent, Reason: reason})
+	for reason, errno := range map[Reason]error{match.Overload: nil, match.LossOfOurs: nil, match.OutOfScope: syscall.EPERM} {
+		t.Run("no errno of connect/"+reason.String(), func(t *testing.T) {
+			err := verdictError(Result{Target: target, State: Unsent, Reason: reason, Err: errno})
 			if !errors.Is(err, ErrUnsent) {
 				t.Fatalf("error %v, want ErrUnsent", err)
 			}
