@@ -17,6 +17,13 @@ type device interface {
 	Truncate(size int64) error
 }
 
+// stdout is a device that is not ours to close, to cut or to make durable.
+type stdout struct{ io.Writer }
+
+func (stdout) Sync() error          { return nil }
+func (stdout) Truncate(int64) error { return nil }
+func (stdout) Close() error         { return nil }
+
 // file is one open output. Only its stream's writer uses it.
 type file struct {
 	dev     device
@@ -28,9 +35,12 @@ type file struct {
 	raw     int64 // bytes that went to dev since open, compressed ones
 }
 
-// openFile opens path without touching what is in it.
-func openFile(spec Spec) (*file, error) {
-	f := &file{path: spec.Path, dev: os.Stdout}
+// openFile opens the path of spec without touching what is in it. Standard output is w, os.Stdout if that is nil.
+func openFile(spec Spec, w io.Writer) (*file, error) {
+	if w == nil {
+		w = os.Stdout
+	}
+	f := &file{path: spec.Path, dev: stdout{w}}
 	if spec.Path != Stdout {
 		dev, err := os.OpenFile(spec.Path, os.O_WRONLY|os.O_CREATE, 0o644)
 		if err != nil {
@@ -173,14 +183,6 @@ func (f *file) whole() int64 {
 		return -1
 	}
 	return f.length
-}
-
-// close leaves standard output open: it is not ours.
-func (f *file) close() error {
-	if f.path == Stdout {
-		return nil
-	}
-	return f.dev.Close()
 }
 
 // syncDir makes the name of a new file durable, as sync does for its bytes.

@@ -3,6 +3,7 @@ package output
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"time"
@@ -19,6 +20,10 @@ type Meta struct {
 	Services string    // the ports that are asked everywhere, "80,443,8000-8100"; if empty, unsaid
 	Ports    int       // how many ports that are
 	Color    bool      // colour text on standard output
+
+	// Stdout takes what goes to "-", whole lines in each call. If nil, os.Stdout. A command that draws a bar on the
+	// same terminal gives a writer that takes the bar away first.
+	Stdout io.Writer
 }
 
 // Length is how much of an output was durable at a [Mark].
@@ -69,10 +74,10 @@ func lengthOf(path string, lengths []Length) (Length, bool) {
 }
 
 func open(specs []Spec, meta Meta, lengths []Length) (*Set, error) {
-	files, err := openFiles(specs, lengths)
+	files, err := openFiles(specs, meta, lengths)
 	if err != nil {
 		for _, f := range files {
-			f.close()
+			f.dev.Close()
 		}
 		return nil, err
 	}
@@ -89,9 +94,9 @@ func open(specs []Spec, meta Meta, lengths []Length) (*Set, error) {
 }
 
 // openFiles opens and checks all files before it cuts the first. It returns those that are open also with an error.
-func openFiles(specs []Spec, lengths []Length) (files []*file, err error) {
+func openFiles(specs []Spec, meta Meta, lengths []Length) (files []*file, err error) {
 	for i, spec := range specs {
-		f, err := openFile(spec)
+		f, err := openFile(spec, meta.Stdout)
 		if err != nil {
 			return files, err
 		}
@@ -269,7 +274,7 @@ func (s *Set) end(last func(*stream)) error {
 	for _, stream := range s.streams {
 		close(stream.jobs)
 		<-stream.done
-		if closeErr := stream.file.close(); err == nil && closeErr != nil {
+		if closeErr := stream.file.dev.Close(); err == nil && closeErr != nil {
 			err = outputError(stream.file.path, stream.file.whole(), closeErr)
 		}
 	}

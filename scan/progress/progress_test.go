@@ -287,6 +287,10 @@ func TestReporterBar(t *testing.T) {
 		if got := out.text(); !strings.HasPrefix(got, "a log line\n  0.0%  [") {
 			t.Errorf("the screen shows %q", got)
 		}
+		var results screen
+		if _, err := r.Above(&results).Write([]byte("a result\n")); err != nil || results.text() != "a result\n" || out.text() != "a log line\n" {
+			t.Errorf("%v: the result is %q, the screen shows %q", err, results.text(), out.text())
+		}
 		r.Now()
 		cancel()
 		synctest.Wait()

@@ -67,11 +67,22 @@ func (r *Reporter) Now() {
 
 // Write lets whole lines pass to the output, above the bar if there is one: give it to a logger. The bar comes back
 // when it is drawn the next time.
-func (r *Reporter) Write(lines []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.erase()
-	return r.config.Out.Write(lines)
+func (r *Reporter) Write(lines []byte) (int, error) { return r.Above(r.config.Out).Write(lines) }
+
+// Above returns a writer that takes the bar away and passes whole lines to w: for a standard output that is the same
+// terminal.
+func (r *Reporter) Above(w io.Writer) io.Writer { return above{r, w} }
+
+type above struct {
+	reporter *Reporter
+	w        io.Writer
+}
+
+func (a above) Write(lines []byte) (int, error) {
+	a.reporter.mu.Lock()
+	defer a.reporter.mu.Unlock()
+	a.reporter.erase()
+	return a.w.Write(lines)
 }
 
 func (r *Reporter) view() View {
