@@ -65,15 +65,19 @@ var defaultChecker = Checker{permanent: true}
 // not even by Close, and no signal is caught. If it cannot start, checks return the cause, and the next call of
 // DefaultChecker tries again.
 func DefaultChecker() *Checker {
-	c := &defaultChecker
-	if r := c.live.Load(); r == nil || r.err != nil {
-		started := c.begin()
-		if started != nil {
-			go c.loop(context.Background(), started)
-		}
-		<-c.WaitReady()
+	defaultChecker.keepRunning()
+	return &defaultChecker
+}
+
+// keepRunning starts a loop without end, unless one runs, and waits until it is ready.
+func (c *Checker) keepRunning() {
+	if r := c.live.Load(); r != nil && r.err == nil {
+		return
 	}
-	return c
+	if r := c.begin(); r != nil {
+		go c.loop(context.Background(), r)
+	}
+	<-c.WaitReady()
 }
 
 // CheckingLoop opens what the checks need, makes the Checker ready, and blocks until ctx ends or Close is called; then it
