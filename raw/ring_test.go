@@ -200,3 +200,22 @@ func TestLabRingWantsAFilter(t *testing.T) {
 		t.Error("took an empty filter")
 	}
 }
+
+// A frame keeps what it has room for.
+func TestLabRingCutsLongPackets(t *testing.T) {
+	namespace(t)
+	filter := tcpTo(t, false, 7777)
+	filter[4].K = 1 << 16
+	r := openTestRing(t, false, false, 0, filter)
+	s, err := OpenIP(false, SocketConfig{})
+	check(t, err)
+	defer s.Close()
+	long := append(segment{src: loopback(false), dst: loopback(false), sport: 1, dport: 7777, flags: "R"}.bytes(t), make([]byte, 200)...)
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_RAW)
+	check(t, err)
+	defer unix.Close(fd)
+	check(t, unix.Sendto(fd, long, 0, &unix.SockaddrInet4{Addr: loopback(false).As4()}))
+	if got := collect(t, r, 1); len(got) != 1 || len(got[0].Data) != 176 {
+		t.Errorf("got %d packets: %v", len(got), got)
+	}
+}

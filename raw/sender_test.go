@@ -158,3 +158,45 @@ func TestLabSourceOfOtherFamily(t *testing.T) {
 		t.Errorf("an interface that is not there: %v", err)
 	}
 }
+
+// A full send buffer shows as EAGAIN of the packet that did not fit: here
+// packets wait for a neighbour that does not answer. Later they leave.
+func TestLabSendBufferFull(t *testing.T) {
+	newPeer(t)
+	s, err := OpenIP(false, SocketConfig{SendBuffer: 1}) // the kernel's least
+	check(t, err)
+	defer s.Close()
+	for i := range BatchSize {
+		segment{src: here4, dst: netip.MustParseAddr("10.9.0.77"), sport: 1, dport: 2, flags: "R"}.put(t, s, i)
+	}
+	sent, err := s.Send(0, BatchSize)
+	if err != unix.EAGAIN || sent == 0 || sent == BatchSize {
+		t.Fatalf("sent %d, error %v", sent, err)
+	}
+	run(t, "ip neigh replace 10.9.0.77 lladdr 02:00:00:00:00:77 dev va")
+	if n, err := s.Send(sent, BatchSize); n != BatchSize-sent || err != nil {
+		t.Errorf("afterwards sent %d, error %v", n, err)
+	}
+}
+
+func TestLabHotPathDoesNotAllocate(t *testing.T) {
+	namespace(t)
+	s, err := OpenIP(false, SocketConfig{})
+	check(t, err)
+	defer s.Close()
+	for i := range BatchSize {
+		segment{src: loopback(false), dst: loopback(false), sport: 1, dport: 7777, flags: "R"}.put(t, s, i)
+	}
+	r := openTestRing(t, false, false, 0, tcpTo(t, false, 7777))
+	taken, count := 0, func(Packet) {}
+	n := testing.AllocsPerRun(20, func() {
+		for i := range BatchSize {
+			s.SetIP(i, 40, loopback(false), 0)
+		}
+		s.Send(0, BatchSize)
+		taken += r.Drain(BatchSize, count)
+	})
+	if n != 0 || taken == 0 {
+		t.Errorf("%v allocations, %d packets", n, taken)
+	}
+}
