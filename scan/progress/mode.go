@@ -42,28 +42,3 @@ func (m Mode) Resolve(terminal bool, getenv func(string) string) Mode {
 	}
 	return ModeLog
 }
-
-// UseColor decides whether to colour an output. when is the value of --color: "always", "never", or "auto" or empty, for
-// which NO_COLOR (if not empty: no), CLICOLOR_FORCE (if not empty or 0: yes), TERM=dumb (no) and whether the output is a
-// terminal are asked in that order.
-func UseColor(when string, terminal bool, getenv func(string) string) (bool, error) {
-	switch when {
-	case "always":
-		return true, nil
-	case "never":
-		return false, nil
-	case "auto", "":
-	default:
-		return false, fmt.Errorf("--color: %q is none of auto, always, never", when)
-	}
-	force := getenv("CLICOLOR_FORCE")
-	switch {
-	case getenv("NO_COLOR") != "":
-		return false, nil
-	case force != "" && force != "0":
-		return true, nil
-	case getenv("TERM") == "dumb":
-		return false, nil
-	}
-	return terminal, nil
-}

@@ -191,39 +191,6 @@ func TestMode(t *testing.T) {
 	}
 }
 
-func TestUseColor(t *testing.T) {
-	for _, test := range []struct {
-		when     string
-		terminal bool
-		env      string
-		want     bool
-	}{
-		{"", true, "", true},
-		{"auto", false, "", false},
-		{"auto", true, "NO_COLOR=1", false},
-		{"auto", true, "NO_COLOR=", true}, // empty counts as unset
-		{"always", false, "NO_COLOR=1", true},
-		{"never", true, "CLICOLOR_FORCE=1", false},
-		{"auto", false, "CLICOLOR_FORCE=1", true},
-		{"auto", false, "CLICOLOR_FORCE=0", false},
-		{"auto", true, "NO_COLOR=1 CLICOLOR_FORCE=1", false},
-		{"auto", true, "TERM=dumb", false},
-	} {
-		env := map[string]string{}
-		for pair := range strings.FieldsSeq(test.env) {
-			name, value, _ := strings.Cut(pair, "=")
-			env[name] = value
-		}
-		got, err := UseColor(test.when, test.terminal, func(name string) string { return env[name] })
-		if err != nil || got != test.want {
-			t.Errorf("%+v: %v %v", test, got, err)
-		}
-	}
-	if _, err := UseColor("blue", true, func(string) string { return "" }); err == nil {
-		t.Error("no error")
-	}
-}
-
 // screen is a terminal of one line that remembers what was drawn, safe to look at while a Reporter runs.
 type screen struct {
 	mu     sync.Mutex

@@ -18,7 +18,7 @@ type Config struct {
 	Out      io.Writer       // usually standard error
 	Snapshot func() Snapshot // the counters now; called from the goroutines of Run and Now, one at a time
 	Mode     Mode            // Auto is taken for ModeLog: resolve it first
-	Color    bool            // of the bar
+	Color    bool            // of the bar; the command decides, by NO_COLOR among others
 	Width    func() int      // columns of the terminal, asked for each bar; if nil, 80
 }
 
