@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"runtime"
@@ -15,9 +16,10 @@ import (
 // Front is an engine for many callers. It has one desk or more; a caller goes to one that is free, so that on a busy machine
 // each processor moves packets of its own.
 type Front struct {
-	desks  []*desk
-	next   atomic.Uint32
-	closed atomic.Bool
+	desks   []*desk
+	next    atomic.Uint32
+	callers atomic.Int32
+	closed  atomic.Bool
 
 	mu      sync.Mutex
 	streams map[uint32]*Stream
@@ -48,19 +50,32 @@ func (f *Front) Probe(ctx context.Context, target netip.AddrPort, timeout time.D
 	if f.closed.Load() {
 		return net.ErrClosed
 	}
-	for range queueUp {
+	callers := f.callers.Add(1)
+	defer f.callers.Add(-1)
+	if callers < crowd {
 		for _, d := range f.desks {
 			if d.pump.TryLock() {
-				return d.probe(ctx, target, timeout, out, true)
+				return d.finish(ctx, d.enter(target, timeout), true, out)
 			}
 		}
-		runtime.Gosched() // to sleep and to be woken costs more than to let others go first
 	}
-	return f.anyDesk().probe(ctx, target, timeout, out, false)
+	d := f.desks[rand.Uint32N(uint32(len(f.desks)))]
+	w := d.enter(target, timeout)
+	for i := 0; i < queueUp && len(w.ready) == 0; i++ {
+		runtime.Gosched() // others make their requests, or send ours: cheaper than to sleep and to be woken
+		if len(w.ready) == 0 && d.pump.TryLock() {
+			return d.finish(ctx, w, true, out)
+		}
+	}
+	return d.finish(ctx, w, false, out)
 }
 
-// queueUp is how often a caller looks for a free desk.
-const queueUp = 4
+const (
+	// crowd is from how many callers on one waits for others before it sends, so that many requests go out in one batch.
+	crowd = 8
+	// queueUp is how often a caller in a crowd lets others go first before it parks.
+	queueUp = 4
+)
 
 // anyDesk takes turns.
 func (f *Front) anyDesk() *desk { return f.desks[f.next.Add(1)%uint32(len(f.desks))] }
