@@ -153,7 +153,7 @@ func (f *checkFlags) contradiction() error {
 // probe is how to probe.
 func (f *checkFlags) probe(cmd *cobra.Command) (c rawshake.Config, err error) {
 	if f.attempts.value > rawshake.MaxAttempts {
-		return c, exit.Usagef("--attempts %d: at most %d fit", f.attempts.value, rawshake.MaxAttempts)
+		return c, exit.Usagef("--attempts %d: want at most %d", f.attempts.value, rawshake.MaxAttempts)
 	}
 	c = rawshake.Config{
 		Timeout: time.Duration(f.timeout), Attempts: f.attempts.value,

@@ -41,7 +41,7 @@ Exit codes:
 		Example: `  rawshake doctor
   rawshake doctor example.net:443
   rawshake doctor --json | jq -r 'select(.level == "fail") | .fix'`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              oneTarget,
 		RunE:              func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -56,6 +56,13 @@ Exit codes:
 	complete(cmd, "color", term.Modes...)
 	completeDevices(cmd, "interface")
 	return cmd
+}
+
+func oneTarget(_ *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return exit.Usagef("%d TARGETs are given: doctor looks at one, as in `rawshake doctor %s`", len(args), args[0])
+	}
+	return nil
 }
 
 func (f *doctorFlags) run(cmd *cobra.Command, args []string) error {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/rawshake/rawshake/cmd/rawshake/internal/exit"
 	"github.com/spf13/cobra"
 )
@@ -25,12 +27,44 @@ connection with a RST of its own. The application behind the port never notices.
 		Example: `  rawshake check example.net:443
   rawshake doctor example.net:443
   rawshake demo`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		Args:                       noSuchCommand,
+		SuggestionsMinimumDistance: 2,
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.With(exit.Usage, err) })
 	root.AddCommand(newCheck(), newDoctor(), newDemo(), newVersion())
+	root.InitDefaultCompletionCmd()
+	if completion, _, err := root.Find([]string{"completion"}); err == nil {
+		completion.Args, completion.RunE = cobra.ArbitraryArgs, noSuchShell
+	}
 	return root
+}
+
+// noSuchCommand names the commands to someone who wrote another.
+func noSuchCommand(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
+		return exit.Usagef("there is no command %q: did you mean %s?", args[0], strings.Join(near, " or "))
+	}
+	return exit.Usagef("there is no command %q: the commands are %s", args[0], strings.Join(names(root), ", "))
+}
+
+// noSuchShell is completion without the name of a shell that it knows.
+func noSuchShell(completion *cobra.Command, _ []string) error {
+	return exit.Usagef("name your shell: %s", strings.Join(names(completion), ", "))
+}
+
+// names lists the subcommands.
+func names(cmd *cobra.Command) []string {
+	var all []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			all = append(all, c.Name())
+		}
+	}
+	return all
 }

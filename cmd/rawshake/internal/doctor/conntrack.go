@@ -24,7 +24,7 @@ func judgeConntrack(f conntrackFacts) []Finding {
 		return one(check, OK, "no connection tracking", "")
 	}
 	return []Finding{judgeTable(check, f), {check, Info,
-		"firewall rules cannot be read without CAP_NET_ADMIN; one that drops INVALID packets does not hide answers, since the receive ring comes before the firewall",
+		"firewall rules are not examined: reading them takes CAP_NET_ADMIN. One that drops INVALID packets does not hide answers, because the receive ring comes before the firewall",
 		"sudo nft list ruleset | grep -n invalid"}}
 }
 

@@ -27,7 +27,7 @@ type routeFacts struct {
 
 // elsewhere are addresses that no network has (RFC 5737, RFC 3849): a way to them is the default route. Nothing is sent there.
 func elsewhere() []netip.Addr {
-	return []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, 1}), netip.MustParseAddr("2001:db8::1")}
+	return []netip.Addr{netip.AddrFrom4([4]byte{203, 0, 113, 1}), netip.MustParseAddr("2001:db8::1")}
 }
 
 func (p *patient) routes() []routeFacts {

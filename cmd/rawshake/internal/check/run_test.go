@@ -1,0 +1,144 @@
+package check
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rawshake/rawshake"
+	"github.com/rawshake/rawshake/cmd/rawshake/internal/exit"
+)
+
+// listen opens a port on loopback until the end of t.
+func listen(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().String() // the backlog takes the connections
+}
+
+// options are a check of targets by connect.
+func options(t *testing.T, l Lookup, targets ...string) (o Options, stdout, stderr *bytes.Buffer) {
+	t.Helper()
+	hosts, err := ParseHosts(targets, l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr = &bytes.Buffer{}, &bytes.Buffer{}
+	return Options{
+		Probe: rawshake.Config{Method: rawshake.MethodConnect},
+		Hosts: hosts, Count: 1, Parallel: 4, Stdout: stdout, Stderr: stderr,
+	}, stdout, stderr
+}
+
+// TestEveryTargetOnce: what goes in comes out once, whatever the number of places.
+func TestEveryTargetOnce(t *testing.T) {
+	addr := listen(t)
+	_, port, _ := net.SplitHostPort(addr)
+	for _, parallel := range []int{1, 3, 1000} {
+		o, stdout, _ := options(t, Lookup{Resolver: &book{}}, addr, "127.0.0.0/27:"+port, "none.example:80", addr)
+		o.Parallel = parallel
+		if err := Run(t.Context(), o); exit.Of(err) != exit.Unresolved {
+			t.Errorf("%v", err)
+		}
+		if n := strings.Count(stdout.String(), "\n"); n != 1+32+1+1 {
+			t.Errorf("%d lines:\n%s", n, stdout)
+		}
+	}
+}
+
+// slowBook never answers for one name.
+type slowBook struct {
+	book
+	mu sync.Mutex
+}
+
+func (b *slowBook) LookupNetIP(ctx context.Context, network, host string) (addrs []netip.Addr, err error) {
+	if host == "slow.example" {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.book.LookupNetIP(ctx, network, host)
+}
+
+// TestSlowNameStopsNobody: the others get their verdicts, and a signal ends the wait.
+func TestSlowNameStopsNobody(t *testing.T) {
+	addr := listen(t)
+	names := []string{}
+	for i := range 2 * lookups {
+		names = append(names, fmt.Sprintf("slow.example:%d", i+1))
+	}
+	o, _, stderr := options(t, Lookup{Resolver: &slowBook{}}, append(names, addr)...)
+	first := &signalling{written: make(chan struct{})}
+	o.Stdout = first
+	ctx, cancel := context.WithCancelCause(t.Context())
+	go func() {
+		<-first.written
+		cancel(exit.Signal{Signal: syscall.SIGINT})
+	}()
+	if err := Run(ctx, o); exit.Of(err) != exit.Interrupted {
+		t.Errorf("%v", err)
+	}
+	if got := stderr.String(); got != "interrupted after 1 probe: 1 open\n" {
+		t.Errorf("%q", got)
+	}
+}
+
+// signalling tells when something was written.
+type signalling struct {
+	once    sync.Once
+	written chan struct{}
+}
+
+func (s *signalling) Write(b []byte) (int, error) {
+	s.once.Do(func() { close(s.written) })
+	return len(b), nil
+}
+
+// TestPeriod: rounds keep their distance, and a late one is not made up for by a burst.
+func TestPeriod(t *testing.T) {
+	o, stdout, stderr := options(t, Lookup{}, listen(t))
+	o.Count, o.Period = 5, 40*time.Millisecond
+	start := time.Now()
+	if err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(start); took < 4*o.Period {
+		t.Errorf("5 probes took %v", took)
+	}
+	if n := strings.Count(stdout.String(), "\n"); n != 5 {
+		t.Errorf("%d lines", n)
+	}
+	if !strings.Contains(stderr.String(), "sent 5, answered 5") {
+		t.Errorf("%s", stderr)
+	}
+}
+
+// TestWriterFails: a consumer that fails stops the check.
+func TestWriterFails(t *testing.T) {
+	o, _, _ := options(t, Lookup{}, listen(t))
+	o.Count, o.Period = 0, time.Millisecond
+	o.Stdout = failing{}
+	err := Run(t.Context(), o)
+	if exit.Of(err) != exit.System || !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("%v", err)
+	}
+}
+
+type failing struct{}
+
+func (failing) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }

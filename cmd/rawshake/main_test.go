@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// binaryVariable names the built command to the processes that a test starts: they run as users who cannot build it.
+const binaryVariable = "RAWSHAKE_TEST_BINARY"
+
+func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+
+func testMain(m *testing.M) int {
+	if os.Getenv(binaryVariable) != "" {
+		return m.Run()
+	}
+	dir, err := os.MkdirTemp("", "rawshake")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if err := buildCommand(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	os.Setenv(binaryVariable, filepath.Join(dir, "rawshake"))
+	return m.Run()
+}
+
+// buildCommand builds the command where every user can run it.
+func buildCommand(dir string) error {
+	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "rawshake"), ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building the command: %w\n%s", err, out)
+	}
+	return os.Chmod(dir, 0o755)
+}
+
+// outcome is what a run of the command came to.
+type outcome struct {
+	code           int
+	stdout, stderr string
+}
+
+// tool runs the built command with a plain environment.
+func tool(t *testing.T, args ...string) outcome {
+	t.Helper()
+	return toolIn(t, nil, args...)
+}
+
+// toolIn runs it with more variables.
+func toolIn(t *testing.T, env []string, args ...string) outcome {
+	t.Helper()
+	cmd, stdout, stderr := command(t, env, args...)
+	err := cmd.Run()
+	var exited *exec.ExitError
+	if err != nil && !errors.As(err, &exited) {
+		t.Fatalf("rawshake %q: %v", args, err)
+	}
+	o := outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+	if strings.Contains(o.stderr, "panic:") || strings.Contains(o.stderr, "goroutine ") {
+		t.Errorf("rawshake %q panics:\n%s", args, o.stderr)
+	}
+	return o
+}
+
+// command prepares the built command; it is killed after half a minute.
+func command(t *testing.T, env []string, args ...string) (cmd *exec.Cmd, stdout, stderr *bytes.Buffer) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	t.Cleanup(cancel)
+	cmd = exec.CommandContext(ctx, os.Getenv(binaryVariable), args...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "TERM=xterm"}, env...)
+	stdout, stderr = &bytes.Buffer{}, &bytes.Buffer{}
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	return cmd, stdout, stderr
+}
+
+// want fails unless the command ended with code.
+func (o outcome) want(t *testing.T, code int) {
+	t.Helper()
+	if o.code != code {
+		t.Fatalf("exit code %d, want %d\nstdout:\n%s\nstderr:\n%s", o.code, code, o.stdout, o.stderr)
+	}
+}
+
+// contains fails unless text has all the parts.
+func contains(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q is missing in:\n%s", part, text)
+		}
+	}
+}
+
+// masks put letters in place of what differs between runs.
+var masks = []struct {
+	pattern *regexp.Regexp
+	with    string
+}{
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:.]+Z`), "TIME"},
+	{regexp.MustCompile(`"rtt_us":[\d.]+`), `"rtt_us":N`},
+	{regexp.MustCompile(`"(min|avg|max|mdev|p95)":[\d.]+`), `"$1":N`},
+	{regexp.MustCompile(`= [\d.]+/[\d.]+/[\d.]+/[\d.]+ ms`), "= N/N/N/N ms"},
+	{regexp.MustCompile(` +\d+\.\d{3} ms`), "  N ms"},
+	{regexp.MustCompile(`"src":"([^"]*):\d+"`), `"src":"$1:PORT"`},
+	{regexp.MustCompile(`\b(seq|ack) [1-9]\d*`), "$1 N"},
+	{regexp.MustCompile(` +\n`), "\n"},
+}
+
+// masked returns text without what differs between runs; ports are named by the map.
+func masked(text string, ports map[string]uint16) string {
+	for name, port := range ports {
+		text = regexp.MustCompile(fmt.Sprintf(`(\b|:)%d\b`, port)).ReplaceAllString(text, "${1}"+name)
+	}
+	for _, m := range masks {
+		text = m.pattern.ReplaceAllString(text, m.with)
+	}
+	return text
+}
+
+// golden compares text with what was expected.
+func golden(t *testing.T, what, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s is\n%s\nwant\n%s", what, got, want)
+	}
+}
+
+// listen opens a port on loopback until the end of t.
+func listen(t *testing.T, host string) uint16 {
+	t.Helper()
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close()
+		}
+	}()
+	return uint16(l.Addr().(*net.TCPAddr).Port)
+}
