@@ -128,7 +128,7 @@ const (
 )
 
 // Find tells which attempt of which probe an ISN belongs to, given where its reply came from and which of our source ports
-// it came to. The ID is meaningful for Pending and Elsewhere.
+// it came to. The ID is meaningful for all but Foreign.
 func (t *Table[A]) Find(isn uint32, portIndex int, from netip.Addr, port uint16) (ID, int, Match) {
 	i := identityOf(t.cipher.Decrypt(isn ^ t.tweak[portIndex&255]))
 	if int(i.slot) >= t.Cap() {

@@ -12,23 +12,37 @@ import (
 func (f *family[A]) fire() int {
 	return f.table.Fire(f.tickNow(), fireAtOnce, func(id match.ID) {
 		s := f.table.Slot(id)
-		if int32(f.tickNow()-s.Final) >= 0 {
+		next := f.next(s)
+		switch {
+		case f.over(s):
+			s.Clear(match.FlagQueued)
 			f.conclude(id, s)
-		} else if f.due(s) {
-			f.enqueue(id, s)
-		} else {
+		case s.Is(match.FlagQueued):
 			f.table.Arm(id, s.Final)
+		case int32(f.tickNow()-next) >= 0:
+			f.enqueue(id, s)
+		default: // it fired early: the wheel goes no further
+			f.table.Arm(id, next)
 		}
 	})
 }
 
-// due reports whether a probe whose timer fired has something to send.
-func (f *family[A]) due(s *match.Slot[A]) bool {
-	if !s.Is(match.FlagSent) {
-		return true
+// over reports whether the probe's time is over.
+func (f *family[A]) over(s *match.Slot[A]) bool { return int32(f.tickNow()-s.Final) >= 0 }
+
+// next returns the tick at which a probe that waits for nothing else has something to do: to send, or to end.
+func (f *family[A]) next(s *match.Slot[A]) uint32 {
+	if !s.Is(match.FlagSent) || s.Is(match.FlagExtra|match.FlagDropped) {
+		return f.tickNow() // it wanted to send, and could not
 	}
 	gap, ok := f.cfg.Plan.Gap(s.Attempt())
-	return ok && !s.Is(match.FlagExtra) && s.Since(f.at) >= gap
+	if !ok || s.Is(match.FlagExtra) {
+		return s.Final
+	}
+	if next := tickAt(f.at - s.Since(f.at) + gap); int32(next-s.Final) < 0 {
+		return next
+	}
+	return s.Final
 }
 
 // conclude gives the verdict on a probe whose time is over, or one more attempt if the silence may be our own fault.
@@ -38,11 +52,10 @@ func (f *family[A]) conclude(id match.ID, s *match.Slot[A]) {
 		return
 	}
 	f.countDrops()
-	lost := f.lostSince(f.at - s.Since(f.at))
-	if (lost || s.Is(match.FlagDropped)) && !s.Is(match.FlagExtra) && s.Attempt() < match.MaxAttempts {
+	lost := s.Is(match.FlagDropped) || f.lostSince(f.at-s.Since(f.at))
+	if lost && !s.Is(match.FlagExtra) && s.Attempt() < match.MaxAttempts {
 		f.counters.Requeued++
-		s.Set(match.FlagExtra)
-		s.Clear(match.FlagDropped)
+		s.Set(match.FlagExtra | match.FlagDropped) // dropped until the extra attempt has left
 		s.Final = tickAt(f.at + grace)
 		f.enqueue(id, s)
 		return

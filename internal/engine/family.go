@@ -107,9 +107,11 @@ func (f *family[A]) hold(s *match.Slot[A], why match.Reason) {
 	}
 }
 
+// enqueue has the next attempt wait for its turn, but no longer than the probe may take.
 func (f *family[A]) enqueue(id match.ID, s *match.Slot[A]) {
 	if !s.Is(match.FlagQueued) {
 		s.Set(match.FlagQueued)
+		f.table.Arm(id, s.Final)
 		f.queue.push(id)
 	}
 }
@@ -151,6 +153,7 @@ func (f *family[A]) cancel(id match.ID, user uint32) {
 
 // cancelAll ends every pending probe of a user without a verdict, and returns how many there were.
 func (s *Shard) cancelAll(user uint32) int {
+	s.Flush() // no batch holds a SYN of a probe that is gone
 	return s.v4.cancelAll(user) + s.v6.cancelAll(user)
 }
 

@@ -13,6 +13,7 @@ const (
 	maxUnresolved = 200
 	reviewEvery   = 20 * time.Millisecond
 	believeFor    = 20 * time.Millisecond // how long what the kernel said of a path is believed
+	givenUp       = 5 * time.Second       // when the kernel has surely given up: it asks three times, a second apart
 )
 
 // health is how far packets get on a path before anybody else has them.
@@ -46,7 +47,7 @@ func (s *Shard) health(path *outlet, dst netip.Addr) health {
 
 // neighbours counts the packets that wait for link addresses.
 type neighbours struct {
-	waiting  map[hop]int
+	waiting  map[hop]wait
 	total    int
 	reviewed time.Duration
 }
@@ -54,6 +55,12 @@ type neighbours struct {
 type hop struct {
 	path *Path
 	addr netip.Addr
+}
+
+// wait is how many packets wait for a hop, and since when the last of them does.
+type wait struct {
+	packets int
+	since   time.Duration
 }
 
 // admit reports whether a packet may be sent towards dst now, and counts it if it will have to wait in the kernel.
@@ -65,26 +72,28 @@ func (n *neighbours) admit(s *Shard, path *outlet, dst netip.Addr) bool {
 		return false
 	}
 	if n.waiting == nil {
-		n.waiting = make(map[hop]int)
+		n.waiting = make(map[hop]wait)
 	}
 	if path.Gateway.IsValid() {
 		dst = path.Gateway
 	}
-	n.waiting[hop{path.Path, dst}]++
+	h := hop{path.Path, dst}
+	n.waiting[h] = wait{n.waiting[h].packets + 1, s.at}
 	n.total++
 	return true
 }
 
-// review forgets the packets that wait no longer: their neighbour answered, or the kernel gave it up and dropped them.
+// review forgets the packets that wait no longer: their neighbour answered, or the kernel gave it up and dropped them. Who
+// looks late may find no trace of a neighbour that was given up.
 func (n *neighbours) review(s *Shard) {
 	if n.total == 0 || s.at-n.reviewed < reviewEvery {
 		return
 	}
 	n.reviewed = s.at
-	for h, count := range n.waiting {
-		if s.wire.Neighbour(h.path, h.addr) != NeighbourUnknown {
+	for h, w := range n.waiting {
+		if s.at-w.since > givenUp || s.wire.Neighbour(h.path, h.addr) != NeighbourUnknown {
 			delete(n.waiting, h)
-			n.total -= count
+			n.total -= w.packets
 		}
 	}
 }

@@ -30,29 +30,36 @@ func (s *Shard) arrive(a *Arrival) {
 
 // reply finds the probe that a reply belongs to.
 func (f *family[A]) reply(r *craft.Reply, a *Arrival) {
-	isns, n := match.Claims(r)
 	port := int(f.index[r.LocalPort]) - 1
+	id, attempt, m := f.find(r, port)
+	switch m {
+	case match.Pending:
+		f.answered(id, attempt, r, a)
+	case match.Late:
+		f.late(id, r, a)
+	case match.Elsewhere:
+		f.elsewhere(id, r, a)
+	default:
+		f.counters.Ignored++
+		if r.Kind == craft.ACK && !a.Translated {
+			f.stale(r, port)
+		}
+	}
+}
+
+// find takes the best of the ISNs that a reply may be about: in a large table a wrong one may look like ours by chance.
+func (f *family[A]) find(r *craft.Reply, port int) (id match.ID, attempt int, best match.Match) {
+	isns, n := match.Claims(r)
 	for _, isn := range isns[:n] {
-		id, attempt, m := f.table.Find(isn, port, r.Remote, r.RemotePort)
-		if m == match.Pending && r.Local != f.paths[f.table.Slot(id).Path()].Source {
+		i, k, m := f.table.Find(isn, port, r.Remote, r.RemotePort)
+		if m == match.Pending && r.Local != f.paths[f.table.Slot(i).Path()].Source {
 			m = match.Elsewhere
 		}
-		switch m {
-		case match.Pending:
-			f.answered(id, attempt, r, a)
-			return
-		case match.Late:
-			f.late(r, a)
-			return
-		case match.Elsewhere:
-			f.elsewhere(id, a)
-			return
+		if m > best {
+			id, attempt, best = i, k, m
 		}
 	}
-	f.counters.Ignored++
-	if r.Kind == craft.ACK && !a.Translated {
-		f.stale(r, port)
-	}
+	return id, attempt, best
 }
 
 // answered settles the probe, and only then resets what its SYN opened.
@@ -89,7 +96,7 @@ func (f *family[A]) local(v *Verdict, path *outlet, r *craft.Reply) {
 
 // late deals with an answer to a probe that has its verdict. A SYN-ACK that comes again means that our RST was lost, or that
 // it came after the timeout: the half-open connection is reset now.
-func (f *family[A]) late(r *craft.Reply, a *Arrival) {
+func (f *family[A]) late(id match.ID, r *craft.Reply, a *Arrival) {
 	if a.Translated {
 		return // the ring showed it too
 	}
@@ -97,27 +104,36 @@ func (f *family[A]) late(r *craft.Reply, a *Arrival) {
 	if r.Kind != craft.SYNACK {
 		return
 	}
-	if i, err := f.outlet(r.Remote); err == nil && f.paths[i].Source == r.Local {
-		f.reset(f.paths[i], netip.AddrPortFrom(r.Remote, r.RemotePort), r.LocalPort, r.Ack)
+	if path := f.paths[f.table.Slot(id).Path()]; path.Source == r.Local {
+		f.reset(path, netip.AddrPortFrom(r.Remote, r.RemotePort), r.LocalPort, r.Ack)
 	}
 }
 
 // elsewhere deals with a valid ISN from another address than was asked: local address translation, perhaps. The wire is asked
-// to show replies as sockets see them, and the probe asks again.
-func (f *family[A]) elsewhere(id match.ID, a *Arrival) {
+// to show replies as sockets see them, and every probe whose SYN left before that asks again, its half-open connection reset.
+func (f *family[A]) elsewhere(id match.ID, r *craft.Reply, a *Arrival) {
 	f.counters.Ignored++
-	if f.translated || a.Translated || f.wire.Confirm() != nil {
+	first := !f.translated
+	if a.Translated || first && f.wire.Confirm() != nil {
 		return
 	}
-	f.translated = true
+	if first {
+		f.translated, f.confirmedAt = true, time.Since(f.epoch)
+	}
+	s := f.table.Slot(id)
+	if !first && f.at-s.Since(f.at) >= f.confirmedAt {
+		return
+	}
+	if r.Kind == craft.SYNACK {
+		f.reset(f.paths[s.Path()], netip.AddrPortFrom(s.Addr(), s.Port), r.LocalPort, r.Ack)
+	}
 	f.again(id)
 }
 
 // again has the next attempt of a pending probe leave now.
 func (f *family[A]) again(id match.ID) {
 	s := f.table.Slot(id)
-	if s.Attempt() < match.MaxAttempts && !s.Is(match.FlagQueued) {
-		f.table.Disarm(id)
+	if s.Attempt() < match.MaxAttempts {
 		f.enqueue(id, s)
 	}
 }

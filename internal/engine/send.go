@@ -26,62 +26,47 @@ type place struct {
 	reset  bool // a RST, which belongs to no probe any more
 }
 
-// launch sends the attempts whose turn it is, as many as the pace allows.
-func (f *family[A]) launch() int {
-	done := 0
-	for f.queue.len() > 0 {
-		n := f.queue.len()
-		if f.cfg.Pacer != nil {
-			n, f.paceWait = f.cfg.Pacer.Take(f.at, n)
-			if n == 0 {
-				return done + f.overdue()
-			}
-		}
-		for range n {
-			id := f.queue.pop()
-			if s := f.table.Slot(id); s.Is(match.FlagQueued) && s.Live() {
-				s.Clear(match.FlagQueued)
-				f.attempt(id, s)
-			}
-		}
-		done += n
-	}
-	return done
-}
-
-// overdue ends the probes at the head of the queue whose time is over before their turn came.
-func (f *family[A]) overdue() (n int) {
-	for f.queue.len() > 0 {
+// launch sends attempts whose turn it is, as many as the pace allows, and no more than leave time for what they draw.
+func (f *family[A]) launch() (n int) {
+	for f.queue.len() > 0 && n < sendAtOnce {
 		id := f.queue.first()
 		s := f.table.Slot(id)
-		if s.Is(match.FlagQueued) && s.Live() {
-			if int32(f.tickNow()-s.Final) < 0 {
+		if s.Live() && s.Is(match.FlagQueued) {
+			if !f.pay() {
 				return n
 			}
 			s.Clear(match.FlagQueued)
-			f.conclude(id, s)
+			f.queue.pop()
+			f.attempt(id, s)
 			n++
+		} else {
+			f.queue.pop() // it ended meanwhile
 		}
-		f.queue.pop()
 	}
 	return n
 }
 
-// attempt puts the next SYN of a probe into its batch, or has it wait when it cannot go now.
-func (f *family[A]) attempt(id match.ID, s *match.Slot[A]) {
-	if int32(f.tickNow()-s.Final) >= 0 {
-		f.conclude(id, s)
-		return
+// pay asks the pacer for one packet.
+func (s *Shard) pay() bool {
+	if s.cfg.Pacer == nil {
+		return true
 	}
+	if s.credit > 0 {
+		s.credit--
+		return true
+	}
+	n, wait := s.cfg.Pacer.Take(s.at, 1)
+	s.paceWait = wait
+	return n > 0
+}
+
+// attempt puts the next SYN of a probe, which is paid for, into its batch, or has it wait when it cannot go now.
+func (f *family[A]) attempt(id match.ID, s *match.Slot[A]) {
 	path := f.paths[s.Path()]
 	target := netip.AddrPortFrom(s.Addr(), s.Port)
-	port, ok := f.pickPort(s, target)
+	port, ok := f.clear(id, s, path, target)
 	if !ok {
-		f.table.Arm(id, f.tickNow()+1)
-		return
-	}
-	if !f.unresolved.admit(f.Shard, path, target.Addr()) {
-		f.postpone(id, s, port, match.Unresolved, 10)
+		f.credit++
 		return
 	}
 	n := 0
@@ -93,6 +78,25 @@ func (f *family[A]) attempt(id match.ID, s *match.Slot[A]) {
 	length := path.syn.Put(frame, target.Addr(), f.cfg.Ports[port], target.Port(), f.table.ISN(id, n, port), uint32(f.at/time.Millisecond)+1)
 	s.SetPortIndex(port)
 	f.add(b, place{id: id, length: uint8(length), six: f.six}, target.Addr(), path)
+}
+
+// clear finds a source port for an attempt. If there is none, or nothing can be sent that way now, the probe tries again later;
+// if its time is over, it ends.
+func (f *family[A]) clear(id match.ID, s *match.Slot[A], path *outlet, target netip.AddrPort) (int, bool) {
+	if f.over(s) {
+		f.conclude(id, s)
+		return 0, false
+	}
+	port, ok := f.pickPort(s, target)
+	if !ok {
+		f.table.Arm(id, f.tickNow()+1)
+		return 0, false
+	}
+	if !f.unresolved.admit(f.Shard, path, target.Addr()) {
+		f.postpone(id, s, port, match.Unresolved, 10)
+		return 0, false
+	}
+	return port, true
 }
 
 // postpone has an attempt that cannot go now try again some ticks later.
@@ -112,15 +116,11 @@ func (f *family[A]) pickPort(s *match.Slot[A], target netip.AddrPort) (int, bool
 	if s.Is(match.FlagSent) {
 		last = s.PortIndex()
 	}
-	port, ok := f.ledger.Take(target, start)
-	switch {
-	case ok && (port == last || f.isSelf(target, port)) && len(f.cfg.Ports) > 1:
-		f.ledger.Give(target, port)
-		port = (port + 1) % len(f.cfg.Ports)
-		ok = false // in use, perhaps: shared
-	case !ok && last < 0 && !f.waitedEnough(s):
+	port, ok := f.takePort(target, start, last)
+	if !ok && last < 0 && !f.waitedEnough(s) {
 		return 0, false
-	case !ok:
+	}
+	if !ok { // in use: shared
 		port = start
 		if port == last {
 			port = (port + 1) % len(f.cfg.Ports)
@@ -131,6 +131,17 @@ func (f *family[A]) pickPort(s *match.Slot[A], target netip.AddrPort) (int, bool
 		s.Set(match.FlagHeld)
 	}
 	return port, true
+}
+
+// takePort takes a free port from start on. It leaves out the last one, and one that would make the segment its own answer.
+func (f *family[A]) takePort(target netip.AddrPort, start, last int) (int, bool) {
+	port, ok := f.ledger.Take(target, start)
+	if !ok || len(f.cfg.Ports) == 1 || port != last && !f.isSelf(target, port) {
+		return port, ok
+	}
+	other, ok := f.takePort(target, port+1, last) // while this one is taken
+	f.ledger.Give(target, port)
+	return other, ok
 }
 
 // isSelf reports whether a segment from the port to target would be its own answer: a host that talks to itself.
@@ -200,11 +211,12 @@ func (s *Shard) flushBatch(b *batch) {
 		}
 		s.at = end
 		from += sent
+		if sent == 0 && err == nil {
+			err = syscall.ENOBUFS // every place must come to something
+		}
 		if from < n && err != nil {
 			s.refused(b, from, err)
 			from++
-		} else if sent == 0 {
-			break
 		}
 	}
 	b.n = 0
@@ -231,7 +243,9 @@ func (f *family[A]) left(id match.ID, at time.Duration) {
 	s := f.table.Slot(id)
 	var late time.Duration
 	if s.Is(match.FlagSent) {
-		if f.lostSince(at - s.Since(at)) {
+		if s.Is(match.FlagExtra) {
+			s.Clear(match.FlagDropped)
+		} else if f.lostSince(at - s.Since(at)) {
 			s.Set(match.FlagDropped)
 		}
 		n := s.Attempt()
@@ -241,13 +255,7 @@ func (f *family[A]) left(id match.ID, at time.Duration) {
 	}
 	s.Set(match.FlagSent)
 	s.SetSent(at, late)
-	due := s.Final
-	if gap, ok := f.cfg.Plan.Gap(s.Attempt()); ok && !s.Is(match.FlagExtra) {
-		if next := tickAt(at + gap); int32(next-due) < 0 {
-			due = next
-		}
-	}
-	f.table.Arm(id, due)
+	f.table.Arm(id, f.next(s))
 }
 
 // refused deals with a packet that the kernel would not send.

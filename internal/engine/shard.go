@@ -17,6 +17,7 @@ const (
 	tick          = time.Millisecond // of the timers
 	receiveAtOnce = 256              // packets handled before senders and timers have their turn again
 	fireAtOnce    = 256              // timers handled before packets have their turn again
+	sendAtOnce    = 256              // attempts sent before what they draw has its turn
 
 	// portWait is how long a probe waits for a source port that no other probe of its target holds. After that, or half of
 	// its time, it shares one: against a silent target, which is who holds ports that long, that does no harm.
@@ -51,7 +52,10 @@ type Shard struct {
 	dropsAt    time.Duration // when drops were last asked for
 	lossAt     time.Duration // when they last had grown
 	paceWait   time.Duration
-	translated bool // the wire was asked to confirm
+	credit     int // packets that were paid for and did not go
+
+	translated  bool          // the wire shows replies also as sockets see them
+	confirmedAt time.Duration // since then
 
 	reply   craft.Reply
 	verdict Verdict
@@ -148,6 +152,7 @@ func (s *Shard) Targets(fn func(netip.AddrPort)) {
 
 // Cancel ends a probe without a verdict, if it still is the one of the given user.
 func (s *Shard) Cancel(t Ticket, user uint32) {
+	s.Flush() // no batch holds a SYN of a probe that is gone
 	if t.six {
 		s.v6.cancel(t.id, user)
 	} else {
@@ -166,6 +171,7 @@ func (s *Shard) Step() bool {
 // Move is Step that leaves the resets of what was found open in the batch, for the next Move or Flush to send.
 func (s *Shard) Move() bool {
 	s.Refresh()
+	s.paceWait = 0
 	s.watchDrops()
 	s.unresolved.review(s)
 	n := s.v4.fire() + s.v6.fire()
@@ -185,15 +191,20 @@ func (s *Shard) Idle() time.Duration {
 		}
 	}
 	if t, ok := s.v4.table.NextTick(); ok {
-		sooner(time.Duration(t)*tick - s.at)
+		sooner(s.until(t))
 	}
 	if t, ok := s.v6.table.NextTick(); ok {
-		sooner(time.Duration(t)*tick - s.at)
+		sooner(s.until(t))
 	}
 	if s.Queued() > 0 {
 		sooner(s.paceWait)
 	}
 	return idle
+}
+
+// until returns the time until a tick. Ticks wrap around after 49 days.
+func (s *Shard) until(t uint32) time.Duration {
+	return time.Duration(int32(t-s.tickNow()))*tick - s.at%tick
 }
 
 // watchDrops asks the wire now and then what it lost.
@@ -230,6 +241,7 @@ func (s *Shard) lostSince(t time.Duration) bool { return s.lossAt >= 0 && s.loss
 // Abort ends every pending probe as unsent with the given reason.
 func (s *Shard) Abort(why match.Reason, errno syscall.Errno) {
 	s.Refresh()
+	s.Flush()
 	s.v4.abort(why, errno)
 	s.v6.abort(why, errno)
 	s.publish()
