@@ -1,0 +1,170 @@
+package rawshake
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rawshake/rawshake/internal/lab"
+)
+
+// The tests of this file are tcp-shaker's situations that need a network, with each method, as a user with CAP_NET_RAW alone.
+
+func at(a netip.Addr, port uint16) string { return netip.AddrPortFrom(a, port).String() }
+
+func TestSituationUnreachable(t *testing.T) {
+	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
+		peer := n.Host("peer")
+		rejects := []struct {
+			with  lab.Reject
+			addr  netip.Addr
+			errno syscall.Errno
+		}{
+			{lab.NetUnreachable, peer.V4, syscall.ENETUNREACH},
+			{lab.HostUnreachable, peer.V4, syscall.EHOSTUNREACH},
+			{lab.ProtUnreachable, peer.V4, syscall.ENOPROTOOPT},
+			{lab.PortUnreachable, peer.V4, syscall.ECONNREFUSED},
+			{lab.NetProhibited, peer.V4, syscall.ENETUNREACH},
+			{lab.HostProhibited, peer.V4, syscall.EHOSTUNREACH},
+			{lab.AdminProhibited, peer.V4, syscall.EHOSTUNREACH},
+			{lab.TCPReset, peer.V4, syscall.ECONNREFUSED},
+			{lab.NoRoute6, peer.V6, syscall.ENETUNREACH},
+			{lab.AdminProhibited6, peer.V6, syscall.EACCES},
+			{lab.AddrUnreachable6, peer.V6, syscall.EHOSTUNREACH},
+			{lab.PortUnreachable6, peer.V6, syscall.ECONNREFUSED},
+			{lab.TCPReset, peer.V6, syscall.ECONNREFUSED},
+		}
+		for i, r := range rejects {
+			peer.Reject(t, uint16(100+i), r.with)
+		}
+		eachMethod(t, func(t *testing.T, config Config) {
+			c := started(t, NewCheckerConfig(config))
+			for i, r := range rejects {
+				t.Run(fmt.Sprintf("%s from %s", r.with, r.addr), func(t *testing.T) {
+					start := time.Now()
+					wantErrConnect(t, c.CheckAddr(at(r.addr, uint16(100+i)), 10*time.Second), r.errno)
+					// connect(2) forgets an ICMPv6 error that arrives while it still holds its socket, as on a veth pair.
+					if took := time.Since(start); took > 900*time.Millisecond && config.Method == MethodRaw {
+						t.Errorf("it took %v, want the first attempt to settle it", took)
+					}
+				})
+			}
+		})
+	})
+}
+
+func TestSituationNoRoute(t *testing.T) {
+	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
+		prober, peer := n.Prober(), n.Host("peer")
+		for prefix, kind := range map[string]string{
+			"10.1.0.0/16": "unreachable", "10.2.0.0/16": "prohibit", "10.3.0.0/16": "blackhole",
+			"fd01::/16": "unreachable", "fd02::/16": "prohibit", "fd03::/16": "blackhole",
+		} {
+			prober.AddRoute(t, lab.Route{To: netip.MustParsePrefix(prefix), Type: kind})
+		}
+		prober.Nft(t, "chain out { type filter hook output priority 0; tcp dport 99 drop; }")
+		eachMethod(t, func(t *testing.T, config Config) {
+			c := started(t, NewCheckerConfig(config))
+			for name, row := range map[string]struct {
+				addr  string
+				errno syscall.Errno
+			}{
+				"unreachable route":    {"10.1.0.1:80", syscall.EHOSTUNREACH},
+				"prohibit route":       {"10.2.0.1:80", syscall.EACCES},
+				"blackhole route":      {"10.3.0.1:80", syscall.EINVAL},
+				"no route":             {"192.0.2.1:80", syscall.ENETUNREACH},
+				"IPv6 unreachable":     {"[fd01::1]:80", syscall.EHOSTUNREACH},
+				"IPv6 prohibit":        {"[fd02::1]:80", syscall.EACCES},
+				"IPv6 blackhole":       {"[fd03::1]:80", syscall.EINVAL},
+				"IPv6 no route":        {"[2001:db8::1]:80", syscall.ENETUNREACH},
+				"broadcast":            {"255.255.255.255:80", syscall.ENETUNREACH},
+				"broadcast of the net": {"10.77.1.255:80", syscall.ENETUNREACH},
+				"multicast":            {"224.0.0.1:80", syscall.ENETUNREACH},
+			} {
+				t.Run(name, func(t *testing.T) {
+					start := time.Now()
+					wantErrConnect(t, c.CheckAddr(row.addr, 10*time.Second), row.errno)
+					if took := time.Since(start); took > 500*time.Millisecond {
+						t.Errorf("it took %v, want at once", took)
+					}
+				})
+			}
+			t.Run("local firewall", func(t *testing.T) {
+				err := c.CheckAddr(at(peer.V4, 99), 300*time.Millisecond)
+				if config.Method == MethodConnect {
+					if err != ErrTimeout {
+						t.Errorf("connect: %v, want ErrTimeout", err)
+					}
+					return
+				}
+				t.Run("difference/says so", func(t *testing.T) { wantErrConnect(t, err, syscall.EPERM) })
+			})
+		})
+	})
+}
+
+// TestSituationDeadNeighbour is the row of a host on the same link that answers no ARP.
+func TestSituationDeadNeighbour(t *testing.T) {
+	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
+		eachMethod(t, func(t *testing.T, config Config) {
+			c := started(t, NewCheckerConfig(config))
+			six := make(chan error, 1)
+			go func() { six <- c.CheckAddr("[fd77:0:0:1::99]:80", 5*time.Second) }()
+			wantErrConnect(t, c.CheckAddr("10.77.1.99:80", 5*time.Second), syscall.EHOSTUNREACH)
+			wantErrConnect(t, <-six, syscall.EHOSTUNREACH)
+		})
+	})
+}
+
+func TestDifferenceZones(t *testing.T) {
+	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
+		peer := n.Host("peer")
+		peer.Listen(t, 80)
+		zoned := func(port uint16) string { return at(peer.Interfaces[0].LinkLocal.WithZone("eth0"), port) }
+		eachMethod(t, func(t *testing.T, config Config) {
+			c := started(t, NewCheckerConfig(config))
+			if err := c.CheckAddr(zoned(80), 5*time.Second); err != nil {
+				t.Errorf("open port of %s: %v", zoned(80), err)
+			}
+			wantErrConnect(t, c.CheckAddr(zoned(81), 5*time.Second), syscall.ECONNREFUSED)
+			if err := c.CheckAddr("[fe80::1%nosuchif0]:80", 500*time.Millisecond); err == nil || err == ErrTimeout {
+				t.Errorf("zone that does not exist: %v", err)
+			}
+			if err := c.CheckAddr("[fe80::1]:80", 500*time.Millisecond); !errors.Is(err, syscall.EINVAL) {
+				t.Errorf("link-local address without a zone: %v, want EINVAL", err)
+			}
+		})
+	})
+}
+
+// TestSituationWire holds what a check leaves on the wire and at the server.
+func TestSituationWire(t *testing.T) {
+	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
+		peer := n.Host("peer")
+		for i, addr := range []netip.Addr{peer.V4, peer.V6} {
+			eachMethod(t, func(t *testing.T, config Config) {
+				port := uint16(80 + 10*i)
+				listener := peer.Listen(t, port)
+				c := started(t, NewCheckerConfig(config))
+				wire := peer.Capture(t)
+				for range 2 { // zeroLinger true and false
+					if err := c.CheckAddrZeroLinger(at(addr, port), 5*time.Second, config.Method == MethodRaw); err != nil {
+						t.Fatal(err)
+					}
+				}
+				target := netip.AddrPortFrom(addr, port)
+				if config.Method == MethodConnect {
+					wire.Expect(t, target, lab.Sent("S"), lab.SYNACK(), lab.Sent("."), lab.Sent("R."), lab.Sent("S"), lab.SYNACK(), lab.Sent("."), lab.Sent("R."))
+					return
+				}
+				wire.Expect(t, target, lab.SYN(), lab.SYNACK(), lab.RST(), lab.SYN(), lab.SYNACK(), lab.RST())
+				if n := listener.Accepted(); n != 0 {
+					t.Errorf("accept returned %d times", n)
+				}
+			})
+		}
+	})
+}
