@@ -43,3 +43,6 @@ func (v *Verdict) evidence(r *craft.Reply) {
 		v.ICMPType, v.ICMPCode, v.MTU, v.Responder = r.ICMPType, r.ICMPCode, r.MTU, r.Responder
 	}
 }
+
+// When returns the time of the verdict.
+func (v *Verdict) When() time.Time { return time.Unix(0, v.Time) }

@@ -1,0 +1,152 @@
+//go:build linux && !android
+
+package scan
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"time"
+
+	"github.com/rawshake/rawshake"
+	"github.com/rawshake/rawshake/internal/engine"
+	"github.com/rawshake/rawshake/match"
+	"github.com/rawshake/rawshake/scan/order"
+	"github.com/rawshake/rawshake/scan/target"
+)
+
+// Defaults of a zero [Config].
+const (
+	DefaultRate     = 10_000
+	DefaultTimeout  = 3 * time.Second
+	DefaultAttempts = 2
+	DefaultInFlight = 1 << 20
+)
+
+// Config says what to scan, and how. It is copied, and never written to.
+type Config struct {
+	// Targets are what is asked. They must not be nil.
+	Targets *target.Space
+	// Seed gives the order: the same seed, the same order.
+	Seed uint64
+	// Shard is the part of the order that is scanned. The zero value is all of it.
+	Shard order.Shard
+
+	// Rate is the most packets (SYN and RST) a second. If zero, DefaultRate. If negative, as many as the machine can send.
+	Rate float64
+	// HostRate is the most SYNs a second to one address. If zero, there is no limit of its own.
+	HostRate float64
+	// NetRate is the most SYNs a second to one /24 of IPv4 or one /64 of IPv6. If zero, there is no limit of its own.
+	NetRate float64
+	// MaxInFlight is the most targets that wait for an answer at a time; the rate yields to it. If zero, DefaultInFlight.
+	MaxInFlight int
+
+	// Timeout bounds the time for one target, all attempts included. If zero, DefaultTimeout.
+	Timeout time.Duration
+	// Attempts is the most SYNs that a silent target gets, spread evenly over Timeout. If zero, DefaultAttempts.
+	Attempts int
+
+	Source      netip.Addr         // that SYNs leave from; if invalid, the routing table chooses
+	Interface   string             // that SYNs leave from; if empty, the routing table chooses
+	SourcePorts rawshake.PortRange // that our ports come from; if zero, the kernel chooses
+	TTL, TOS    uint8              // if TTL is zero, 64
+	Mark        uint32             // SO_MARK; packet sockets do not route by it, so it makes the scan use raw IP sockets
+	Options     rawshake.Style     // TCP options of the SYN
+
+	// Scope, if not nil, is asked for the destination of every packet, RST included.
+	Scope func(netip.Addr) bool
+
+	// Lanes is how many threads send and receive. If zero, one for low rates, else one for each CPU, at most 8.
+	Lanes int
+	// RingFrames is how many packets each receive ring holds. If zero, 16384.
+	RingFrames int
+	// Keep, if not nil, says which verdicts are handed over. All are counted.
+	Keep func(match.State) bool
+	// Logger is told what an operator wants to know. If nil, nothing is logged.
+	Logger *slog.Logger
+	// Trace, if not nil, is called for every packet, by each lane for its own, perhaps at the same time.
+	Trace func(rawshake.TracePacket)
+	// Resume goes on where a State says that another scan of the same targets and order stopped.
+	Resume *State
+
+	// openWire replaces the kernel in tests.
+	openWire func(lane int) (engine.Wire, []uint16, error)
+}
+
+// oneLane is up to which rate one lane is enough.
+const oneLane = 100_000
+
+func (c Config) lanes() int {
+	switch {
+	case c.Resume != nil:
+		return len(c.Resume.Lanes)
+	case c.Lanes > 0:
+		return c.Lanes
+	case c.rate() > 0 && c.rate() <= oneLane:
+		return 1
+	}
+	return max(1, min(runtime.GOMAXPROCS(0), 8))
+}
+
+// rate returns the packets a second in force; 0 means no limit.
+func (c Config) rate() float64 {
+	switch {
+	case c.Rate == 0:
+		return DefaultRate
+	case c.Rate < 0:
+		return 0
+	}
+	return c.Rate
+}
+
+func (c Config) timeout() time.Duration {
+	if c.Timeout == 0 {
+		return DefaultTimeout
+	}
+	return c.Timeout
+}
+
+func (c Config) attempts() int {
+	if c.Attempts == 0 {
+		return DefaultAttempts
+	}
+	return c.Attempts
+}
+
+func (c Config) inFlight() int {
+	if c.MaxInFlight == 0 {
+		return DefaultInFlight
+	}
+	return c.MaxInFlight
+}
+
+// plan spreads the attempts evenly over the timeout.
+func (c Config) plan() (match.Plan, error) {
+	n := c.attempts()
+	if n < 1 || n > match.MaxAttempts {
+		return match.Plan{}, fmt.Errorf("%d attempts: want 1 to %d", n, match.MaxAttempts)
+	}
+	at := make([]time.Duration, n)
+	for i := range at {
+		at[i] = c.timeout() * time.Duration(i) / time.Duration(n)
+	}
+	return match.NewPlan(at, n)
+}
+
+func (c Config) check() error {
+	switch {
+	case c.Targets == nil:
+		return fmt.Errorf("Config.Targets is nil: compile a target.Spec")
+	case c.Timeout < 0:
+		return fmt.Errorf("Config.Timeout is %v: want a positive time, or 0 for %v", c.Timeout, DefaultTimeout)
+	case c.MaxInFlight < 0:
+		return fmt.Errorf("Config.MaxInFlight is %d: want a positive number, or 0 for %d", c.MaxInFlight, DefaultInFlight)
+	case c.inFlight()/c.lanes() > match.MaxSlots:
+		return fmt.Errorf("Config.MaxInFlight is %d: a lane holds at most %d", c.MaxInFlight, match.MaxSlots)
+	case c.inFlight() < c.lanes():
+		return fmt.Errorf("Config.MaxInFlight is %d, less than the %d lanes", c.MaxInFlight, c.lanes())
+	}
+	_, err := c.plan()
+	return err
+}

@@ -1,0 +1,139 @@
+//go:build linux && !android
+
+package scan
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/rawshake/rawshake/scan/order"
+	"github.com/rawshake/rawshake/scan/pace"
+	"github.com/rawshake/rawshake/scan/target"
+)
+
+// feed hands a lane its targets, as numbers in the space: first those that an earlier session left without a verdict, then the
+// lane's share of the order. Those whose host or network was asked just now wait.
+type feed struct {
+	space *target.Space
+	order *order.Iterator
+	ahead []uint64 // taken, not yet handed out
+	buf   [256]uint64
+	hosts *pace.HostLimiter // nil: no such limits
+}
+
+// shard returns the part of the order that is scanned.
+func (c Config) shard() order.Shard {
+	if c.Shard.N == 0 {
+		return order.Shard{I: 1, N: 1}
+	}
+	return c.Shard
+}
+
+// laneShard returns the share of one of n lanes: every n-th position of the scan's own shard.
+func (c Config) laneShard(lane, n int) order.Shard {
+	s := c.shard()
+	return order.Shard{I: s.I + s.N*uint64(lane), N: s.N * uint64(n)}
+}
+
+func newFeed(c Config, lane, lanes int) (*feed, error) {
+	f := &feed{space: c.Targets}
+	var from uint64
+	if c.Resume != nil {
+		from = c.Resume.Lanes[lane].Position
+		for _, t := range c.Resume.Lanes[lane].Pending {
+			i, ok := c.Targets.Index(t)
+			if !ok {
+				return nil, fmt.Errorf("%v waits for its verdict but is not among the targets: they are not those that the scan began with", t)
+			}
+			f.ahead = append(f.ahead, i)
+		}
+	}
+	if c.HostRate > 0 || c.NetRate > 0 {
+		n := float64(lanes)
+		f.hosts = pace.NewHostLimiter(pace.HostConfig{PerHost: c.HostRate / n, PerNet: c.NetRate / n})
+	}
+	var err error
+	f.order, err = order.NewIterator(order.New(c.Targets.Size(), c.Seed), c.laneShard(lane, lanes), from)
+	return f, err
+}
+
+// next returns a target that may be asked now; or false, and how long until it is worth coming again.
+func (f *feed) next(now time.Duration) (netip.AddrPort, bool, time.Duration) {
+	if f.hosts != nil {
+		return f.politely(int64(now))
+	}
+	i, ok := f.take()
+	if !ok {
+		return netip.AddrPort{}, false, napAtMost
+	}
+	return f.space.At(i), true, 0
+}
+
+// politely is next under the limits of hosts and networks.
+func (f *feed) politely(now int64) (netip.AddrPort, bool, time.Duration) {
+	if i, ok := f.hosts.Next(now); ok {
+		return f.space.At(i), true, 0
+	}
+	for {
+		i, ok := f.take()
+		if !ok {
+			break
+		}
+		t := f.space.At(i)
+		switch f.hosts.Admit(now, t.Addr(), i) {
+		case pace.Go:
+			return t, true, 0
+		case pace.Full:
+			f.ahead = append(f.ahead, i)
+			return t, false, f.due(now)
+		}
+	}
+	return netip.AddrPort{}, false, f.due(now)
+}
+
+// due returns how long until a waiting target's time comes.
+func (f *feed) due(now int64) time.Duration {
+	if at, ok := f.hosts.Due(); ok {
+		return max(time.Duration(at-now), 1)
+	}
+	return napAtMost
+}
+
+// take returns the next target in order.
+func (f *feed) take() (uint64, bool) {
+	if len(f.ahead) == 0 {
+		_, n := f.order.Next(f.buf[:])
+		if n == 0 {
+			return 0, false
+		}
+		slices.Reverse(f.buf[:n]) // the last is taken first
+		f.ahead = f.buf[:n:n]
+	}
+	last := len(f.ahead) - 1
+	i := f.ahead[last]
+	f.ahead = f.ahead[:last]
+	return i, true
+}
+
+// ended reports whether every target was handed out.
+func (f *feed) ended() bool {
+	return len(f.ahead) == 0 && f.order.Position() == f.order.Size() && (f.hosts == nil || f.hosts.Len() == 0)
+}
+
+// position returns how much of the lane's share is behind, what waits here included.
+func (f *feed) position() uint64 { return f.order.Position() }
+
+// waiting returns the targets that were taken and not handed out.
+func (f *feed) waiting() (all []netip.AddrPort) {
+	for _, i := range f.ahead {
+		all = append(all, f.space.At(i))
+	}
+	if f.hosts != nil {
+		for i := range f.hosts.Items() {
+			all = append(all, f.space.At(i))
+		}
+	}
+	return all
+}

@@ -1,0 +1,166 @@
+//go:build linux && !android
+
+package scan
+
+import (
+	"net/netip"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rawshake/rawshake/internal/engine"
+	"github.com/rawshake/rawshake/match"
+)
+
+const (
+	shipAt    = 512                   // verdicts that are handed over together
+	shipEvery = 50 * time.Millisecond // and how long they wait for company
+	holdAt    = 1 << 16               // verdicts on hand at which no new targets are taken: nobody fetches them
+	napAtMost = 100 * time.Millisecond
+)
+
+// lane is one thread of a scan: it takes targets, and moves the packets of its shard.
+type lane struct {
+	shard   *engine.Shard
+	wire    engine.Wire
+	feed    *feed
+	pace    *pacer
+	timeout time.Duration
+	keep    func(match.State) bool
+
+	out     []engine.Verdict // to be handed over
+	shipped time.Duration    // when that was last done
+	results chan<- delivery
+	free    <-chan []engine.Verdict
+
+	incomplete uint64
+	shownFault atomic.Uint64
+
+	ask   atomic.Uint32 // grows by one for each snapshot that is wanted
+	given uint32
+	stop  atomic.Bool
+}
+
+// delivery is what a lane hands over: verdicts, and perhaps how far it is after them.
+type delivery struct {
+	lane     int
+	verdicts []engine.Verdict
+	state    *LaneState
+	ended    bool
+}
+
+// Settle implements engine.Sink.
+func (l *lane) Settle(_ uint32, v *engine.Verdict) {
+	if v.State == match.Unsent && ourFault(v.Reason) {
+		l.incomplete++
+		l.shownFault.Store(l.incomplete)
+	}
+	if l.keep == nil || l.keep(v.State) {
+		l.out = append(l.out, *v)
+	}
+}
+
+// run scans the lane's share.
+func (l *lane) run(number int) {
+	runtime.LockOSThread() // for the timer slack, which belongs to the thread
+	defer runtime.UnlockOSThread()
+	unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // 50 µs by default: too coarse for a steady rate
+	for !l.stop.Load() {
+		l.snapshot(number)
+		wait := l.fill()
+		busy := l.shard.Step()
+		if l.feed.ended() && l.shard.Len() == 0 {
+			break
+		}
+		l.ship(number, busy)
+		if !busy && wait != 0 {
+			l.nap(wait)
+		}
+	}
+	l.results <- delivery{lane: number, verdicts: l.out, state: l.state(), ended: true}
+}
+
+// fill takes new targets, as many as the pace and the room allow. It returns how long there is no use in coming back, 0 if there
+// is.
+func (l *lane) fill() time.Duration {
+	if l.shard.Queued() > 0 || len(l.out) >= holdAt {
+		return napAtMost
+	}
+	want := min(engine.BatchSize, l.shard.Room())
+	if want == 0 || l.feed.ended() {
+		return napAtMost
+	}
+	l.shard.Refresh()
+	now := l.shard.Now()
+	n, wait := l.pace.Take(now, want)
+	for i := range n {
+		target, ok, due := l.feed.next(now)
+		if !ok {
+			l.pace.Charge(now, i-n) // given back
+			return due
+		}
+		l.shard.Submit(target, 0, l.timeout, true)
+	}
+	return wait
+}
+
+// nap sleeps until something is due, or a packet comes.
+func (l *lane) nap(wait time.Duration) {
+	if idle := l.shard.Idle(); idle >= 0 {
+		wait = min(wait, idle)
+	}
+	l.wire.Wait(min(wait, napAtMost), true)
+}
+
+// ship hands verdicts over if there are enough of them, or none came for a while.
+func (l *lane) ship(number int, busy bool) {
+	if len(l.out) == 0 {
+		return
+	}
+	now := l.shard.Now()
+	if len(l.out) < shipAt && now-l.shipped < shipEvery {
+		return
+	}
+	select {
+	case l.results <- delivery{lane: number, verdicts: l.out}:
+		l.shipped = now
+		l.out = l.buffer()
+	default: // they wait, and in the end new targets do
+	}
+}
+
+// buffer returns an empty slice for verdicts, an old one if there is.
+func (l *lane) buffer() []engine.Verdict {
+	select {
+	case b := <-l.free:
+		return b[:0]
+	default:
+		return make([]engine.Verdict, 0, 2*shipAt)
+	}
+}
+
+// snapshot hands over how far the lane is, if that was asked for.
+func (l *lane) snapshot(number int) {
+	if ask := l.ask.Load(); ask != l.given {
+		l.given = ask
+		l.results <- delivery{lane: number, verdicts: l.out, state: l.state()}
+		l.out = l.buffer()
+	}
+}
+
+func (l *lane) state() *LaneState {
+	s := &LaneState{Position: l.feed.position(), Pending: l.feed.waiting(), totals: totalsOf(l.shard.Count())}
+	s.totals.Incomplete = l.incomplete
+	l.shard.Targets(func(t netip.AddrPort) { s.Pending = append(s.Pending, t) })
+	return s
+}
+
+// totals returns the lane's counters. Any goroutine may call it.
+func (l *lane) totals() Totals {
+	c, _ := l.shard.Counters()
+	t := totalsOf(c)
+	t.Incomplete = l.shownFault.Load()
+	return t
+}

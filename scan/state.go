@@ -1,0 +1,77 @@
+//go:build linux && !android
+
+package scan
+
+import (
+	"net/netip"
+
+	"github.com/rawshake/rawshake/internal/engine"
+	"github.com/rawshake/rawshake/match"
+)
+
+// State is how far a scan is. Together with the records that were handed over before it, it says all: a scan that goes on from
+// it, with the same targets, seed and shard, gives the remaining targets one verdict each.
+type State struct {
+	Lanes  []LaneState
+	Totals Totals
+}
+
+// LaneState is how far one lane is.
+type LaneState struct {
+	Position uint64           // in the lane's share of the order: everything before it was taken
+	Pending  []netip.AddrPort // taken, and without a verdict
+
+	totals Totals // of this session
+}
+
+// Totals are the counters of a scan since its beginning, over all its sessions.
+type Totals struct {
+	Verdicts   [match.NumStates]uint64 // by state
+	Incomplete uint64                  // of the unsent: those that a failure of ours kept from a verdict
+	SYNSent    uint64
+	RSTSent    uint64
+	Duplicates uint64
+	Ignored    uint64
+	RingDrops  uint64
+	SendErrors uint64
+	Requeued   uint64 // targets that got an extra attempt because our ring dropped packets
+}
+
+// Done returns how many targets have their verdict.
+func (t Totals) Done() (n uint64) {
+	for _, v := range t.Verdicts {
+		n += v
+	}
+	return n
+}
+
+func (t *Totals) add(o Totals) {
+	for i, v := range o.Verdicts {
+		t.Verdicts[i] += v
+	}
+	t.Incomplete += o.Incomplete
+	t.SYNSent += o.SYNSent
+	t.RSTSent += o.RSTSent
+	t.Duplicates += o.Duplicates
+	t.Ignored += o.Ignored
+	t.RingDrops += o.RingDrops
+	t.SendErrors += o.SendErrors
+	t.Requeued += o.Requeued
+}
+
+// totalsOf reads a shard's counters.
+func totalsOf(c engine.Counters) Totals {
+	return Totals{
+		Verdicts: c.Verdicts, SYNSent: c.SYNSent, RSTSent: c.RSTSent, Duplicates: c.Duplicates,
+		Ignored: c.Ignored, RingDrops: c.RingDrops, SendErrors: c.SendErrors, Requeued: c.Requeued,
+	}
+}
+
+// ourFault tells whether a reason for being unsent lies with this program and machine rather than with the network.
+func ourFault(r match.Reason) bool {
+	switch r {
+	case match.LossOfOurs, match.Overload, match.NoBuffers, match.Stopped:
+		return true
+	}
+	return false
+}
