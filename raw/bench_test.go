@@ -31,6 +31,7 @@ func BenchmarkLabSend(b *testing.B) {
 	ways := []way{
 		{"own", ownIP(b, packet)},
 		{"own-Syscall", ownIPSyscall(b, packet)},
+		{"own-poller", ownIPPoller(b, packet)},
 		{"x-net", netIP(b, packet)},
 		{"own-packet", ownPacket(b, p, packet)},
 	}
@@ -70,38 +71,55 @@ func processorTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-func ownIP(b *testing.B, packet []byte) func(int) (int, error) {
+// filledIP is a sender whose places are all filled.
+func filledIP(b *testing.B, packet []byte) *Sender {
 	s, err := OpenIP(false, SocketConfig{})
 	check(b, err)
 	b.Cleanup(func() { s.Close() })
 	for i := range BatchSize {
-		s.SetIP(i, copy(s.Frame(i)[Headroom:], packet), there4, 0)
+		copy(s.Frame(i)[Headroom:], packet)
 	}
+	return s
+}
+
+func setAll(s *Sender, n, size int) {
+	for i := range n {
+		s.SetIP(i, size, there4, 0)
+	}
+}
+
+func ownIP(b *testing.B, packet []byte) func(int) (int, error) {
+	s := filledIP(b, packet)
 	return func(n int) (int, error) {
-		for i := range n {
-			s.SetIP(i, len(packet), there4, 0)
-		}
+		setAll(s, n, len(packet))
 		return s.Send(0, n)
 	}
 }
 
 // ownIPSyscall tells the scheduler about the call.
 func ownIPSyscall(b *testing.B, packet []byte) func(int) (int, error) {
-	s, err := OpenIP(false, SocketConfig{})
-	check(b, err)
-	b.Cleanup(func() { s.Close() })
-	for i := range BatchSize {
-		s.SetIP(i, copy(s.Frame(i)[Headroom:], packet), there4, 0)
-	}
+	s := filledIP(b, packet)
 	return func(n int) (int, error) {
-		for i := range n {
-			s.SetIP(i, len(packet), there4, 0)
-		}
+		setAll(s, n, len(packet))
 		sent, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&s.msgs[0])), uintptr(n), unix.MSG_DONTWAIT, 0, 0)
 		if errno != 0 {
 			return 0, errno
 		}
 		return int(sent), nil
+	}
+}
+
+// ownIPPoller registers the socket as Go's poller does.
+func ownIPPoller(b *testing.B, packet []byte) func(int) (int, error) {
+	s := filledIP(b, packet)
+	e, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	check(b, err)
+	b.Cleanup(func() { unix.Close(e) })
+	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET}
+	check(b, unix.EpollCtl(e, unix.EPOLL_CTL_ADD, s.fd, &event))
+	return func(n int) (int, error) {
+		setAll(s, n, len(packet))
+		return s.Send(0, n)
 	}
 }
 
