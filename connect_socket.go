@@ -2,9 +2,7 @@ package rawshake
 
 import (
 	"errors"
-	"fmt"
 	"net"
-	"runtime"
 	"syscall"
 )
 
@@ -49,9 +47,4 @@ func (o socketOptions) check() error {
 		return err
 	}
 	return failed
-}
-
-// unsupported is the error for a Config field that this platform has no socket option for.
-func unsupported(field string) error {
-	return fmt.Errorf("Config.%s: method connect cannot set it on %s: %w", field, runtime.GOOS, errors.ErrUnsupported)
 }

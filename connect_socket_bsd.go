@@ -5,9 +5,9 @@ package rawshake
 func (o socketOptions) set(fd int, v6 bool) error {
 	switch {
 	case o.mark != 0:
-		return unsupported("Mark")
+		return unsupported("Config.Mark")
 	case o.device != "":
-		return unsupported("Interface")
+		return unsupported("Config.Interface")
 	}
 	return setHeader(fd, v6, o.ttl, o.tos)
 }

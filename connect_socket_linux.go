@@ -13,7 +13,7 @@ func (o socketOptions) set(fd int, v6 bool) error {
 	if err := setHeader(fd, v6, o.ttl, o.tos); err != nil {
 		return err
 	}
-	if err := setOption("Mark", fd, unix.SOL_SOCKET, unix.SO_MARK, int(o.mark)); err != nil {
+	if err := setOption("Config.Mark", fd, unix.SOL_SOCKET, unix.SO_MARK, int(o.mark)); err != nil {
 		return fmt.Errorf("%w (it needs CAP_NET_ADMIN)", err)
 	}
 	if o.device != "" {
@@ -22,7 +22,7 @@ func (o socketOptions) set(fd int, v6 bool) error {
 		}
 	}
 	if o.latePort { // ip(7): the port is chosen by connect(2), which may share it among destinations
-		return setOption("Source", fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+		return setOption("Config.Source", fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
 	}
 	return nil
 }

@@ -5,13 +5,13 @@ package rawshake
 func (o socketOptions) set(fd int, v6 bool) error {
 	switch {
 	case o.mark != 0:
-		return unsupported("Mark")
+		return unsupported("Config.Mark")
 	case o.device != "":
-		return unsupported("Interface")
+		return unsupported("Config.Interface")
 	case o.ttl != 0:
-		return unsupported("TTL")
+		return unsupported("Config.TTL")
 	case o.tos != 0:
-		return unsupported("TOS")
+		return unsupported("Config.TOS")
 	}
 	return nil
 }

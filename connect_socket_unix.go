@@ -15,10 +15,10 @@ func setHeader(fd int, v6 bool, ttl, tos uint8) error {
 	if v6 {
 		level, ttlOption, tosOption = unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, unix.IPV6_TCLASS
 	}
-	if err := setOption("TTL", fd, level, ttlOption, int(ttl)); err != nil {
+	if err := setOption("Config.TTL", fd, level, ttlOption, int(ttl)); err != nil {
 		return err
 	}
-	return setOption("TOS", fd, level, tosOption, int(tos))
+	return setOption("Config.TOS", fd, level, tosOption, int(tos))
 }
 
 // setOption sets a socket option for a Config field, if it is not zero.
@@ -27,7 +27,7 @@ func setOption(field string, fd, level, option, value int) error {
 		return nil
 	}
 	if err := unix.SetsockoptInt(fd, level, option, value); err != nil {
-		return fmt.Errorf("Config.%s %d: %w", field, value, os.NewSyscallError("setsockopt", err))
+		return fmt.Errorf("%s %d: %w", field, value, os.NewSyscallError("setsockopt", err))
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ func TestErrTimeout(t *testing.T) {
 		t.Error("not recognised as a timeout")
 	}
 	e, ok := err.(net.Error)
+	//lint:ignore SA1019 tcp-shaker's error is temporary
 	if !ok || !e.Timeout() || !e.Temporary() {
 		t.Error("not a temporary net.Error")
 	}

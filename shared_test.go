@@ -89,7 +89,7 @@ func TestCheckersInSequenceShareOneEngine(t *testing.T) {
 		if got := n.opened.Load(); got != 1 {
 			t.Errorf("%d engines opened, want 1", got)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		c := &Checker{engines: &n.engineSet}
 		stop := loop(c)
