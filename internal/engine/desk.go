@@ -26,12 +26,13 @@ type desk struct {
 	shard *Shard
 	wire  Wire
 
-	pump    sync.Mutex    // held by whoever moves packets; guards the shard and what follows
-	backlog []request     // requests that the table has no room for
-	over    bool          // the wire is closed
-	active  time.Duration // when packets were last moved
-	helped  int           // how often callers moved them since the goroutine last looked
-	looked  time.Duration // when that was
+	pump    sync.Mutex     // held by whoever moves packets; guards the shard and what follows
+	backlog queue[request] // requests whose turn has not come
+	due     time.Duration  // the earliest deadline among them, or earlier
+	over    bool           // the wire is closed
+	active  time.Duration  // when packets were last moved
+	helped  int            // how often callers moved them since the goroutine last looked
+	looked  time.Duration  // when that was
 
 	mu      sync.Mutex // guards what follows; never held together with a wait
 	queue   []request
@@ -72,11 +73,14 @@ const (
 
 // request asks a desk for something.
 type request struct {
-	target   netip.AddrPort
-	deadline time.Duration // on the shard's clock
-	user     uint32
-	cancel   bool
+	target  netip.AddrPort
+	asked   time.Duration // on the shard's clock
+	timeout time.Duration
+	user    uint32
+	cancel  bool // in the backlog: cancelled, or ended already
 }
+
+func (r *request) deadline() time.Duration { return r.asked + r.timeout }
 
 // waiter is a caller's place to wait. The channel holds one token: the verdict is there.
 type waiter struct {
@@ -129,11 +133,11 @@ func (d *desk) finish(ctx context.Context, w *waiter, holding bool, out *Verdict
 
 // enter queues a request.
 func (d *desk) enter(target netip.AddrPort, timeout time.Duration) *waiter {
-	deadline := d.now() + timeout
+	asked := d.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	w := d.waiter()
-	d.queue = append(d.queue, request{target: target, deadline: deadline, user: w.user})
+	d.queue = append(d.queue, request{target: target, asked: asked, timeout: min(timeout, longest), user: w.user})
 	d.queued.Add(1)
 	return w
 }
@@ -176,7 +180,7 @@ func (d *desk) help(w *waiter, holding bool) {
 			return
 		}
 		d.take()
-		busy := d.shard.Move()
+		busy := d.shard.Move() || d.waiting()
 		done := len(w.ready) > 0
 		if !done || !d.leaveResets() {
 			d.shard.Flush()
@@ -208,11 +212,22 @@ func (d *desk) leaveResets() bool {
 
 // nextLook returns when something is due on the shard's clock; the pump is held.
 func (d *desk) nextLook() int64 {
+	return after(d.shard.at, d.idle())
+}
+
+// idle is [Shard.Idle] for the backlog too; the pump is held.
+func (d *desk) idle() time.Duration {
 	idle := d.shard.Idle()
-	if idle < 0 {
-		return math.MaxInt64
+	if d.backlog.len() == 0 {
+		return idle
 	}
-	return int64(d.shard.at + idle)
+	if d.shard.Room() > 0 {
+		return 0
+	}
+	if left := max(d.due-d.shard.at, 0); idle < 0 || left < idle {
+		return left
+	}
+	return idle
 }
 
 // park waits for the verdict.
@@ -250,49 +265,71 @@ func (d *desk) watch() {
 	}
 }
 
-// take gives the queued requests to the shard; the pump is held.
+// takeAtOnce is how many requests begin before what they draw has its turn.
+const takeAtOnce = 256
+
+// take gives requests to the shard, as many as there is room for; the pump is held.
 func (d *desk) take() {
-	if d.queued.Load() == 0 && len(d.backlog) == 0 {
+	if d.queued.Load() == 0 && d.backlog.len() == 0 {
 		return
 	}
+	d.shard.Refresh()
+	d.fetch()
+	d.expire()
+	for i := 0; i < takeAtOnce && d.waiting(); i++ {
+		if r := d.backlog.pop(); !r.cancel {
+			d.submit(r)
+		}
+	}
+}
+
+// waiting reports whether the turn of a request has come; the pump is held.
+func (d *desk) waiting() bool { return d.backlog.len() > 0 && d.shard.Room() > 0 }
+
+// fetch moves requests to the backlog. Cancellations do not wait there, because they make room.
+func (d *desk) fetch() {
 	d.mu.Lock()
 	reqs := d.queue
 	d.queue = d.spare[:0]
 	d.queued.Store(0)
 	d.mu.Unlock()
-	d.shard.Refresh()
-	d.drainBacklog()
+	if d.backlog.len() == 0 {
+		d.due = math.MaxInt64
+	}
 	for _, r := range reqs {
-		d.serve(r)
+		switch {
+		case r.cancel:
+			d.cancel(r.user)
+		case r.timeout <= 0:
+			d.submit(r)
+		default:
+			d.due = min(d.due, r.deadline())
+			d.backlog.push(r)
+		}
 	}
 	d.spare = reqs
 }
 
-// serve handles one request, or puts it on the backlog.
-func (d *desk) serve(r request) {
-	switch {
-	case r.cancel:
-		d.cancel(r.user)
-	case d.shard.Room() == 0:
-		d.backlog = append(d.backlog, r)
-	default:
-		d.submit(r)
+// expire ends the requests whose time is over before their turn came.
+func (d *desk) expire() {
+	if d.shard.at < d.due {
+		return
 	}
-}
-
-func (d *desk) drainBacklog() {
-	n := 0
-	for n < len(d.backlog) && (d.shard.Room() > 0 || d.backlog[n].deadline <= d.shard.at) {
-		d.submit(d.backlog[n])
-		n++
-	}
-	if n > 0 {
-		d.backlog = append(d.backlog[:0], d.backlog[n:]...)
+	d.due = math.MaxInt64
+	for i := range d.backlog.len() {
+		switch r := d.backlog.at(i); {
+		case r.cancel:
+		case r.deadline() <= d.shard.at:
+			r.cancel = true
+			d.shard.refuse(r.target, r.user, match.Unsent, match.Overload, syscall.EADDRNOTAVAIL)
+		default:
+			d.due = min(d.due, r.deadline())
+		}
 	}
 }
 
 func (d *desk) submit(r request) {
-	left := r.deadline - d.shard.at
+	left := r.deadline() - d.shard.at
 	if r.user&streamBit != 0 {
 		d.shard.Submit(r.target, r.user, left, false)
 		return
@@ -307,6 +344,17 @@ func (d *desk) submit(r request) {
 	}
 }
 
+// withdraw takes the user's requests out of the backlog and returns how many there were; the pump is held.
+func (d *desk) withdraw(user uint32) (n int) {
+	for i := range d.backlog.len() {
+		if r := d.backlog.at(i); r.user == user && !r.cancel {
+			r.cancel = true
+			n++
+		}
+	}
+	return n
+}
+
 // cancel ends the probe of a caller that left; its waiter is free again.
 func (d *desk) cancel(user uint32) {
 	if user&streamBit != 0 {
@@ -317,12 +365,8 @@ func (d *desk) cancel(user uint32) {
 	if w.pending {
 		d.shard.Cancel(w.ticket, user)
 		w.pending = false
-	}
-	for i, r := range d.backlog {
-		if r.user == user {
-			d.backlog = append(d.backlog[:i], d.backlog[i+1:]...)
-			break
-		}
+	} else {
+		d.withdraw(user)
 	}
 	d.leave(w)
 }
@@ -357,12 +401,12 @@ func (d *desk) run() {
 			continue
 		}
 		d.take()
-		busy := d.shard.Move()
+		busy := d.shard.Move() || d.waiting()
 		d.shard.Flush()
 		if busy {
 			d.active = d.shard.at
 		}
-		wait, quiet := d.shard.Idle(), d.shard.at-d.active
+		wait, quiet := d.idle(), d.shard.at-d.active
 		watched := d.parked.Load() > 0 && !d.helpedEnough()
 		if !watched {
 			wait = rest(wait, quiet)
@@ -441,23 +485,29 @@ func (d *desk) close() error {
 	d.wire.Wake()
 	<-d.done
 	d.pump.Lock()
-	d.take()
 	d.shard.Abort(match.Stopped, syscall.ECANCELED)
-	d.shard.Flush()
-	for _, r := range d.backlog {
-		d.Settle(r.user, d.shard.fresh(match.Unsent, match.Stopped, syscall.ECANCELED))
+	for d.backlog.len() > 0 {
+		if r := d.backlog.pop(); !r.cancel {
+			d.shard.refuse(r.target, r.user, match.Unsent, match.Stopped, syscall.ECANCELED)
+		}
 	}
-	d.backlog = nil
 	d.over = true
 	d.refuse()
 	err := d.wire.Close()
 	d.pump.Unlock()
 	for d.queued.Load() > 0 { // queued while we had the pump
-		d.pump.Lock()
-		d.refuse()
-		d.pump.Unlock()
+		d.reject()
 	}
 	return err
+}
+
+// reject answers what is queued, if the desk is closed.
+func (d *desk) reject() {
+	d.pump.Lock()
+	defer d.pump.Unlock()
+	if d.over {
+		d.refuse()
+	}
 }
 
 // refuse answers what was queued after close; the pump is held.
@@ -470,7 +520,7 @@ func (d *desk) refuse() {
 	for _, r := range reqs {
 		switch {
 		case !r.cancel:
-			d.Settle(r.user, d.shard.fresh(match.Unsent, match.Stopped, syscall.ECANCELED))
+			d.shard.refuse(r.target, r.user, match.Unsent, match.Stopped, syscall.ECANCELED)
 		case r.user&streamBit == 0:
 			d.leave(d.waiterOf(r.user))
 		}

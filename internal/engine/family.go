@@ -16,7 +16,7 @@ import (
 type family[A match.Addr] struct {
 	*Shard
 	table *match.Table[A]
-	queue queue // probes whose next attempt waits for its turn
+	queue queue[match.ID] // probes whose next attempt waits for its turn
 	six   bool
 }
 
@@ -38,7 +38,7 @@ func (f *family[A]) submit(target netip.AddrPort, user uint32, timeout time.Dura
 		return f.refuse(target, user, match.Unsent, match.Overload, syscall.EADDRNOTAVAIL)
 	}
 	s := f.table.Slot(id)
-	s.User, s.Final = user, tickAt(f.at+timeout)
+	s.User, s.Final = user, tickAt(f.at+min(timeout, longest))
 	s.SetPath(path)
 	s.SetSent(f.at, 0) // until the first send, this is when the probe was submitted
 	f.hold(s, match.Overload)
@@ -51,11 +51,11 @@ func (f *family[A]) submit(target netip.AddrPort, user uint32, timeout time.Dura
 }
 
 // refuse gives the verdict on a probe that never took a slot.
-func (f *family[A]) refuse(target netip.AddrPort, user uint32, state match.State, reason match.Reason, errno syscall.Errno) (Ticket, bool) {
-	v := &f.verdict
-	*v = Verdict{Target: target, State: state, Reason: reason, Errno: errno, Time: f.wall + int64(f.at)}
-	f.counters.Verdicts[state]++
-	f.sink.Settle(user, v)
+func (s *Shard) refuse(target netip.AddrPort, user uint32, state match.State, reason match.Reason, errno syscall.Errno) (Ticket, bool) {
+	v := s.fresh(state, reason, errno)
+	v.Target = target
+	s.counters.Verdicts[state]++
+	s.sink.Settle(user, v)
 	return Ticket{}, false
 }
 

@@ -100,5 +100,10 @@ func (f *Front) Close() (err error) {
 			err = e
 		}
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.streams {
+		signal(s.changed)
+	}
 	return err
 }

@@ -2,38 +2,37 @@
 
 package engine
 
-import "github.com/rawshake/rawshake/match"
-
-// queue is a first-in-first-out ring of probes.
-type queue struct {
-	ids  []match.ID // a power of two long
-	head int
-	n    int
+// queue is a first-in-first-out ring.
+type queue[T any] struct {
+	items []T // a power of two long
+	head  int
+	n     int
 }
 
-func (q *queue) len() int { return q.n }
+func (q *queue[T]) len() int { return q.n }
 
-func (q *queue) push(id match.ID) {
-	if q.n == len(q.ids) {
+func (q *queue[T]) push(item T) {
+	if q.n == len(q.items) {
 		q.grow()
 	}
-	q.ids[(q.head+q.n)&(len(q.ids)-1)] = id
+	q.items[(q.head+q.n)&(len(q.items)-1)] = item
 	q.n++
 }
 
-func (q *queue) first() match.ID { return q.ids[q.head] }
+// at returns the item that i others are before.
+func (q *queue[T]) at(i int) *T { return &q.items[(q.head+i)&(len(q.items)-1)] }
 
-func (q *queue) pop() match.ID {
-	id := q.ids[q.head]
-	q.head = (q.head + 1) & (len(q.ids) - 1)
+func (q *queue[T]) pop() T {
+	item := q.items[q.head]
+	q.head = (q.head + 1) & (len(q.items) - 1)
 	q.n--
-	return id
+	return item
 }
 
-func (q *queue) grow() {
-	bigger := make([]match.ID, max(2*len(q.ids), 64))
+func (q *queue[T]) grow() {
+	bigger := make([]T, max(2*len(q.items), 64))
 	for i := range q.n {
-		bigger[i] = q.ids[(q.head+i)&(len(q.ids)-1)]
+		bigger[i] = *q.at(i)
 	}
-	q.ids, q.head = bigger, 0
+	q.items, q.head = bigger, 0
 }

@@ -29,7 +29,7 @@ type place struct {
 // launch sends attempts whose turn it is, as many as the pace allows, and no more than leave time for what they draw.
 func (f *family[A]) launch() (n int) {
 	for f.queue.len() > 0 && n < sendAtOnce {
-		id := f.queue.first()
+		id := *f.queue.at(0)
 		s := f.table.Slot(id)
 		if s.Live() && s.Is(match.FlagQueued) {
 			if !f.pay() {
@@ -163,9 +163,7 @@ func (f *family[A]) reset(path *outlet, target netip.AddrPort, port uint16, seq 
 	b := f.room(path.Sender)
 	length := path.rst.Put(b.sender.Frame(b.n)[craft.Headroom:], target.Addr(), port, target.Port(), seq, 0)
 	f.add(b, place{length: uint8(length), six: f.six, reset: true}, target.Addr(), path)
-	if f.cfg.Pacer != nil {
-		f.cfg.Pacer.Charge(f.at, 1)
-	}
+	f.owed++
 }
 
 // room returns the sender's batch with a place free.

@@ -26,6 +26,9 @@ const (
 	// grace is how long the extra attempt after a loss of our own is waited for.
 	grace = time.Second
 
+	// longest is the longest timeout there is: ticks are told apart over 24 days.
+	longest = 14 * 24 * time.Hour
+
 	dropsEvery = 10 * time.Millisecond // how often the wire is asked for its drops
 )
 
@@ -52,6 +55,7 @@ type Shard struct {
 	dropsAt    time.Duration // when drops were last asked for
 	lossAt     time.Duration // when they last had grown
 	paceWait   time.Duration
+	owed       int // resets that the pacer was not charged for
 	credit     int // packets that were paid for and did not go
 
 	translated  bool          // the wire shows replies also as sockets see them
@@ -134,7 +138,7 @@ type Ticket struct {
 	six bool
 }
 
-// Submit begins a probe that must end within timeout. The verdict comes through the sink, perhaps before Submit returns; ok
+// Submit begins a probe that must end within timeout, and within 14 days. The verdict comes through the sink, perhaps before Submit returns; ok
 // tells that it has not come yet. The caller sees to it that there is room. paid says that the pacer was asked for the first
 // packet already.
 func (s *Shard) Submit(target netip.AddrPort, user uint32, timeout time.Duration, paid bool) (t Ticket, ok bool) {
@@ -178,8 +182,17 @@ func (s *Shard) Move() bool {
 	n += s.v4.launch() + s.v6.launch()
 	s.Flush()
 	n += s.wire.Receive(receiveAtOnce, s.onReply)
+	s.settleUp()
 	s.publish()
 	return n > 0
+}
+
+// settleUp charges the pacer for the resets, which do not ask it.
+func (s *Shard) settleUp() {
+	if s.owed > 0 && s.cfg.Pacer != nil {
+		s.cfg.Pacer.Charge(s.at, s.owed)
+	}
+	s.owed = 0
 }
 
 // Idle returns how long nothing is due, if no packet arrives and nothing is submitted; negative for ever.

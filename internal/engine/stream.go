@@ -70,79 +70,48 @@ func (f *Front) open(limit int) (*Stream, error) {
 	return s, nil
 }
 
-// feedAtOnce is how many targets are handed over together.
-const feedAtOnce = 4 * BatchSize
-
-// feed hands targets over as long as there is room.
+// feed hands targets over as long as there is room, each at once: the next may depend on its verdict.
 func (s *Stream) feed(ctx context.Context, targets iter.Seq[netip.AddrPort], timeout time.Duration) {
 	defer s.finish()
-	batch := make([]netip.AddrPort, 0, feedAtOnce)
+	var d *desk
+	n := 0
 	for t := range targets {
-		batch = append(batch, netip.AddrPortFrom(t.Addr().Unmap(), t.Port()))
-		if len(batch) < cap(batch) && s.plenty(len(batch)) {
-			continue
-		}
-		if !s.push(ctx, batch, timeout) {
+		if !s.reserve(ctx) {
 			return
 		}
-		batch = batch[:0]
-	}
-	s.push(ctx, batch, timeout)
-}
-
-// plenty reports whether n more targets have room, and enough is under way to wait for a full batch.
-func (s *Stream) plenty(n int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.inFlight+len(s.out)+n < s.limit && s.inFlight > 0
-}
-
-// push queues requests, waiting for room; false when the stream is over.
-func (s *Stream) push(ctx context.Context, batch []netip.AddrPort, timeout time.Duration) bool {
-	for len(batch) > 0 {
-		n := s.reserve(len(batch))
-		if n == 0 {
-			select {
-			case <-s.room:
-				continue
-			case <-ctx.Done():
-				return false
-			}
+		if n%BatchSize == 0 {
+			d = s.front.anyDesk()
 		}
-		if !s.front.submitAll(batch[:n], s.user, timeout) {
-			return false
+		n++
+		d.post(request{
+			target: netip.AddrPortFrom(t.Addr().Unmap(), t.Port()), user: s.user,
+			asked: d.now(), timeout: min(timeout, longest),
+		})
+		if s.front.closed.Load() {
+			d.reject()
+			return
 		}
-		batch = batch[n:]
 	}
-	return ctx.Err() == nil
 }
 
-func (s *Stream) reserve(n int) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopped {
-		return 0
+// reserve waits for room for one more target; false when the stream is over.
+func (s *Stream) reserve(ctx context.Context) bool {
+	for ctx.Err() == nil {
+		s.mu.Lock()
+		ok := s.inFlight+len(s.out) < s.limit
+		if ok {
+			s.inFlight++
+		}
+		s.mu.Unlock()
+		if ok {
+			return true
+		}
+		select {
+		case <-s.room:
+		case <-ctx.Done():
+		}
 	}
-	n = max(min(n, s.limit-s.inFlight-len(s.out)), 0)
-	s.inFlight += n
-	return n
-}
-
-// submitAll queues a batch at one desk.
-func (f *Front) submitAll(batch []netip.AddrPort, user uint32, timeout time.Duration) bool {
-	if f.closed.Load() {
-		return false
-	}
-	d := f.anyDesk()
-	deadline := d.now() + timeout
-	d.mu.Lock()
-	for _, t := range batch {
-		d.queue = append(d.queue, request{target: t, deadline: deadline, user: user})
-	}
-	d.queued.Add(int32(len(batch)))
-	d.mu.Unlock()
-	d.wire.Wake()
-	return true
+	return false
 }
 
 func (s *Stream) finish() {
@@ -189,7 +158,7 @@ func (s *Stream) drain(ctx context.Context, yield func(*Verdict, error) bool) {
 	for {
 		s.mu.Lock()
 		batch, s.out = s.out, batch[:0]
-		over := s.fed && s.inFlight == 0 && len(batch) == 0
+		over := (s.fed || s.front.closed.Load()) && s.inFlight == 0 && len(batch) == 0
 		s.mu.Unlock()
 		signal(s.room)
 		for i := range batch {
@@ -255,17 +224,8 @@ func (s *Stream) pending() bool {
 
 // cancelStream ends a desk's pending probes of a stream; the pump is held.
 func (d *desk) cancelStream(user uint32) {
-	n := d.shard.cancelAll(user)
+	n := d.shard.cancelAll(user) + d.withdraw(user)
 	d.shard.publish()
-	kept := d.backlog[:0]
-	for _, r := range d.backlog {
-		if r.user == user {
-			n++
-		} else {
-			kept = append(kept, r)
-		}
-	}
-	d.backlog = kept
 	d.front.forget(user, n)
 }
 
