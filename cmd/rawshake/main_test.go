@@ -92,8 +92,17 @@ func command(t *testing.T, env []string, args ...string) (cmd *exec.Cmd, stdout,
 func (o outcome) want(t *testing.T, code int) {
 	t.Helper()
 	if o.code != code {
-		t.Fatalf("exit code %d, want %d\nstdout:\n%s\nstderr:\n%s", o.code, code, o.stdout, o.stderr)
+		t.Fatalf("exit code %d, want %d\nstdout:\n%s\nstderr:\n%s", o.code, code, shortened(o.stdout), shortened(o.stderr))
 	}
+}
+
+// shortened keeps a failure readable.
+func shortened(text string) string {
+	const most = 4000
+	if len(text) > most {
+		return text[:most] + " …"
+	}
+	return text
 }
 
 // contains fails unless text has all the parts.
@@ -101,7 +110,7 @@ func contains(t *testing.T, text string, parts ...string) {
 	t.Helper()
 	for _, part := range parts {
 		if !strings.Contains(text, part) {
-			t.Errorf("%q is missing in:\n%s", part, text)
+			t.Errorf("%q is missing in:\n%s", part, shortened(text))
 		}
 	}
 }

@@ -246,7 +246,7 @@ func (r *run) finish(ctx context.Context, failed error, stats rawshake.Stats) er
 		failed = r.summary(interrupted)
 	}
 	if stats.RingDrops > 0 {
-		r.out.note("rawshake check: our receive ring dropped %d packets; %d probes got an extra attempt, %d stay without a verdict (reason own-loss)",
+		r.out.note("rawshake check: our receive ring dropped %d packets; probes asked once more: %d; without a verdict (reason own-loss): %d",
 			stats.RingDrops, stats.Requeued, r.totals.ownLoss)
 	}
 	switch {
