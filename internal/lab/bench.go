@@ -18,7 +18,7 @@ import (
 // there is reported here. The body must not call b.Run; call Benchmark inside a b.Run instead.
 func Benchmark(b *testing.B, top Topology, body func(b *testing.B, n *Net)) {
 	b.Helper()
-	if os.Getenv(childVariable) == b.Name() {
+	if os.Getenv(childVariable) != "" {
 		benchBody(b, body)
 		return
 	}

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -25,9 +26,13 @@ const (
 // statement of its test function, because what follows runs in both processes. It skips as [NeedRoot] does.
 func Test(t *testing.T, top Topology, body func(t *testing.T, n *Net)) {
 	t.Helper()
-	if os.Getenv(childVariable) == t.Name() {
+	switch os.Getenv(childVariable) {
+	case "":
+	case t.Name():
 		runBody(t, body)
 		return
+	default:
+		return // this process is there for a test inside this one
 	}
 	s := newServer(t, top)
 	run := "-test.run=" + exactly(t.Name())
@@ -37,8 +42,13 @@ func Test(t *testing.T, top Topology, body func(t *testing.T, n *Net)) {
 	}
 }
 
+var bodyRan atomic.Bool
+
 // runBody is Test in the second process.
 func runBody(t *testing.T, body func(*testing.T, *Net)) {
+	if bodyRan.Swap(true) {
+		t.Fatal("lab: Test is called twice in one test; give each its t.Run")
+	}
 	n, err := openNet()
 	if err != nil {
 		t.Fatal(err)
@@ -117,6 +127,7 @@ func (s *server) runChild(t testing.TB, name string, output *childOutput, flags 
 	// A race detector sleeps a second at exit unless told otherwise.
 	cmd.Env = append(os.Environ(), childVariable+"="+name, "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	cmd.Stdout, cmd.Stderr = output, output
+	cmd.WaitDelay = 5 * time.Second // if something that the body started holds on to them
 	cmd.ExtraFiles = []*os.File{theirs}
 	p, err := s.world.nodes[proberName].spawn(s.world.top.As, cmd)
 	theirs.Close()

@@ -145,6 +145,7 @@ func TestLabOutcome(t *testing.T) {
 		{does: "skip", require: "require", fails: true, says: "forbids to skip"},
 		{does: "panic", fails: true, says: "the body panics"},
 		{does: "exit", fails: true, says: "did not reach"},
+		{does: "twice", fails: true, says: "called twice"},
 	} {
 		t.Run(c.does+c.require, func(t *testing.T) {
 			cmd := exec.Command("/proc/self/exe", "-test.run=^TestOutcomeHelper$", "-test.v")
@@ -178,6 +179,9 @@ func TestOutcomeHelper(t *testing.T) {
 				t.Skip("no mood")
 			}
 		})
+		if does == "twice" {
+			lab.Test(t, lab.Topology{}, func(*testing.T, *lab.Net) {})
+		}
 	})
 }
 

@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"sync"
 	"testing"
 	"time"
 )
@@ -29,6 +30,7 @@ func After(d time.Duration, packets ...Forged) []Answer {
 type Script struct {
 	conn packetConn
 	eth0 Interface
+	Stop func() // gives TCP back to the kernel before the end of t
 }
 
 // Script takes TCP away from the host's kernel, on eth0 and until the end of t: each segment that arrives is given to answer, and
@@ -40,10 +42,14 @@ func (h *Host) Script(t testing.TB, answer func(Packet) []Answer) *Script {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Script{packetConn{m.files[0]}, h.Interface("eth0")}
+	undo := m.undoAtEnd(t)
+	s := &Script{conn: packetConn{m.files[0]}, eth0: h.Interface("eth0")}
+	s.Stop = sync.OnceFunc(func() {
+		s.conn.file.Close()
+		undo()
+	})
+	t.Cleanup(s.Stop)
 	go s.run(answer)
-	t.Cleanup(func() { s.conn.file.Close() })
-	m.undoAtEnd(t)
 	return s
 }
 

@@ -28,7 +28,7 @@ func TestLabScript(t *testing.T) {
 				84: func(p lab.Packet) []lab.Answer { return lab.Now(wrong(p)...) },
 			}
 			var seen atomic.Int32
-			peer.Script(t, func(p lab.Packet) []lab.Answer {
+			script := peer.Script(t, func(p lab.Packet) []lab.Answer {
 				seen.Add(1)
 				if p.Flags() != "S" {
 					return nil
@@ -79,6 +79,10 @@ func TestLabScript(t *testing.T) {
 			}
 			if seen.Load() < 8 {
 				t.Errorf("the script saw %d packets", seen.Load())
+			}
+			script.Stop()
+			if err := dial(at(80)); err != nil {
+				t.Errorf("the kernel after the script: %v", err)
 			}
 		})
 	})
