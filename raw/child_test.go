@@ -19,6 +19,7 @@ import (
 var children = map[string]func() error{
 	"guard":     childGuard,
 	"privilege": childPrivilege,
+	"sandbox":   childSandbox,
 	"resolve":   childResolve,
 	"loop":      wholeLoop,
 }

@@ -238,7 +238,7 @@ func (c *routeConn) speaker(key neighbourKey) (s speaker, err error) {
 	if !link.resolves() {
 		return s, errNoLink
 	}
-	question := (&Routes{}).question(key.addr, key.ifindex)
+	question := RouteConfig{}.question(key.addr, key.ifindex)
 	err = c.exchange(question, func(m message) {
 		_, attrs := header[unix.RtMsg](m)
 		s = speaker{link.mac, attrs.addr(unix.RTA_PREFSRC)}

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,6 +20,44 @@ func childPrivilege() error {
 	caps, _ := readCaps()
 	fmt.Printf("%v | effective %v\n", err, caps[0].Effective&netRaw != 0)
 	return nil
+}
+
+// childSandbox checks under the filter that systemd's
+// RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK makes.
+func childSandbox() error {
+	runtime.LockOSThread()
+	allow := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: seccompAllow}
+	code := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the call's number
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_SOCKET, Jf: 3},
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 16}, // its first argument, on a little-endian machine
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.AF_PACKET, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: seccompErrno | uint32(unix.EAFNOSUPPORT)},
+		allow,
+	}
+	prog := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&prog)), 0, 0); err != nil {
+		return err
+	}
+	return childPrivilege()
+}
+
+// SECCOMP_RET_ALLOW and SECCOMP_RET_ERRNO of linux/seccomp.h.
+const (
+	seccompAllow = 0x7fff0000
+	seccompErrno = 0x00050000
+)
+
+func TestLabCheckPrivilegeInSandbox(t *testing.T) {
+	requireRoot(t)
+	for _, wrapper := range [][]string{{"env"}, onlyNetRaw} {
+		if got := startChild(t, wrapper, "sandbox"); !strings.Contains(got, "RestrictAddressFamilies=") {
+			t.Error(got)
+		}
+	}
 }
 
 // What a user sees, by the way the program was started.

@@ -14,22 +14,35 @@ func (r *Routes) resolve(table *routeTable, dst netip.Addr, oif int) *answer {
 	if err := r.refuse(dst, oif); err != nil {
 		return &answer{err: err}
 	}
-	ask := dst
-	if dst == netip.IPv6Unspecified() {
-		ask = netip.IPv6Loopback() // as connect(2) has it; asked for ::, the kernel tells its default route
-	}
-	var found answer
-	err := r.conn.exchange(r.question(ask, oif), func(m message) {
-		found.route, found.err = r.read(table, m, oif)
-	})
-	if err == unix.EOPNOTSUPP {
-		err = unix.EAFNOSUPPORT // a kernel without IPv6
+	route, err := r.ask(table.links, dst, oif)
+	if err == errNewLink {
+		links, _ := r.conn.links()
+		route, err = r.ask(links, dst, oif)
 	}
 	if err != nil {
 		return &answer{err: err}
 	}
-	found.self = found.route.Kind == Local && found.route.Source == dst
-	return &found
+	return &answer{route: route, self: route.Kind == Local && route.Source == dst}
+}
+
+// errNewLink says that a route leads to an interface that the table does not
+// have, as it is younger.
+const errNewLink = unix.ENXIO
+
+func (r *Routes) ask(links map[int]linkInfo, dst netip.Addr, oif int) (route Route, err error) {
+	if dst == netip.IPv6Unspecified() {
+		dst = netip.IPv6Loopback() // as connect(2) has it; asked for ::, the kernel tells its default route
+	}
+	refusal := r.conn.exchange(r.config.question(dst, oif), func(m message) {
+		route, err = r.read(links, m, oif)
+	})
+	if refusal == unix.EOPNOTSUPP {
+		return route, unix.EAFNOSUPPORT // a kernel without IPv6
+	}
+	if refusal != nil {
+		return route, refusal
+	}
+	return route, err
 }
 
 // refuse knows what connect(2) refuses before it asks for a route
@@ -50,12 +63,12 @@ func (r *Routes) refuse(dst netip.Addr, oif int) error {
 
 // question is the request that `ip route get` sends. It says TCP, because
 // rules can tell protocols apart; rules on ports are not asked about.
-func (r *Routes) question(dst netip.Addr, oif int) request {
+func (c RouteConfig) question(dst netip.Addr, oif int) request {
 	h := unix.RtMsg{Family: unix.AF_INET, Dst_len: uint8(dst.BitLen())}
 	if dst.Is6() {
 		h.Family = unix.AF_INET6
 	}
-	source := r.config.Source.Unmap()
+	source := c.Source.Unmap()
 	if source.IsValid() {
 		h.Src_len = uint8(source.BitLen())
 	}
@@ -68,14 +81,14 @@ func (r *Routes) question(dst netip.Addr, oif int) request {
 	if oif != 0 {
 		q.attributeUint32(unix.RTA_OIF, uint32(oif))
 	}
-	if r.config.Mark != 0 {
-		q.attributeUint32(unix.RTA_MARK, r.config.Mark)
+	if c.Mark != 0 {
+		q.attributeUint32(unix.RTA_MARK, c.Mark)
 	}
 	return q
 }
 
 // read turns the kernel's answer into a Route.
-func (r *Routes) read(table *routeTable, m message, oif int) (Route, error) {
+func (r *Routes) read(links map[int]linkInfo, m message, oif int) (Route, error) {
 	h, attrs := header[unix.RtMsg](m)
 	if err := typeError(h.Type); err != nil {
 		return Route{}, err
@@ -86,14 +99,14 @@ func (r *Routes) read(table *routeTable, m message, oif int) (Route, error) {
 		Gateway:   gateway(attrs),
 	}
 	if s := r.config.Source.Unmap(); s.IsValid() {
-		route.Source = s
+		route.Source = s.WithZone("")
 	}
 	if !route.Source.IsValid() {
 		return Route{}, unix.EADDRNOTAVAIL
 	}
-	link, ok := table.links[route.Interface]
+	link, ok := links[route.Interface]
 	if !ok {
-		return Route{}, unix.EAGAIN // younger than the table: the next one has it
+		return Route{}, errNewLink
 	}
 	route.Kind = kindOf(h, attrs, link)
 	if route.Kind == Link {

@@ -5,6 +5,7 @@ package raw
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -299,6 +300,19 @@ func TestLabRoutesWithoutCells(t *testing.T) {
 		if route, err := r.Lookup(dst); err != nil || !route.Source.IsValid() {
 			t.Errorf("%v: %+v, %v", dst, route, err)
 		}
+	}
+}
+
+// A route over an interface that is younger than the table is found.
+func TestLabRouteOverNewLink(t *testing.T) {
+	newPeer(t)
+	r := openTestRoutes(t, RouteConfig{})
+	table := r.table.Load()
+	links := maps.Clone(table.links)
+	delete(links, ifindex(t, "va"))
+	r.table.Store(&routeTable{links: links, cells: table.cells})
+	if route, err := r.Lookup(there4); err != nil || route.Interface != ifindex(t, "va") {
+		t.Errorf("%+v, %v", route, err)
 	}
 }
 

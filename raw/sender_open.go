@@ -46,8 +46,8 @@ const packetSendBuffer = 4 << 20
 // The protocol is IPPROTO_RAW, so the socket takes no part in receiving: no
 // copy of every TCP packet of the host, and no errors from ICMP messages that
 // other sockets' traffic drew (a raw IPPROTO_TCP socket gets both). On
-// kernels before 6.18 a forged ICMP error that quotes protocol 255 can still
-// leave its errno on the socket; Send deals with that.
+// kernels without c89477ad7944 (2026) a forged ICMP error that quotes protocol
+// 255 can still leave its errno on the socket; Send deals with that.
 // IP_RECVERR is set for one reason: without it the kernel reads a packet
 // that the neighbour table or the queueing discipline dropped as sent
 // (raw_send_hdrinc, net/ipv4/raw.c).

@@ -15,7 +15,7 @@ import (
 
 // An ICMP error leaves its errno on every raw socket of the quoted protocol,
 // and the kernel gives it to the next send. That next packet has nothing to
-// do with it and must leave. Kernels since 6.18 spare IPPROTO_RAW sockets, so
+// do with it and must leave. Kernels of 2026 spare IPPROTO_RAW sockets, so
 // the case is made with a sender of protocol TCP.
 func TestLabPendingErrorHitsNoOtherPacket(t *testing.T) {
 	namespace(t)
@@ -146,12 +146,22 @@ func sendBetween(t *testing.T, dst netip.Addr) syscall.Errno {
 	return errno
 }
 
-func TestLabSourceOfOtherFamily(t *testing.T) {
-	namespace(t)
+func TestLabSource(t *testing.T) {
+	newPeer(t)
+	zoned := linkLocalOf(t, "va").WithZone("va")
+	for _, source := range []netip.Addr{{}, here6, zoned} {
+		s, err := OpenIP(true, SocketConfig{Source: source, Interface: "va"})
+		check(t, err)
+		check(t, s.Close())
+	}
+	r := openTestRoutes(t, RouteConfig{Source: zoned})
+	if route, err := r.Lookup(netip.MustParseAddr("fe80::9%va")); err != nil || route.Source != zoned.WithZone("") {
+		t.Errorf("%+v, %v", route, err)
+	}
 	if _, err := OpenIP(true, SocketConfig{Source: here4}); err == nil {
 		t.Error("an IPv6 sender took an IPv4 source")
 	}
-	if _, err := OpenIP(false, SocketConfig{Source: here4}); !errors.Is(err, unix.EADDRNOTAVAIL) {
+	if _, err := OpenIP(false, SocketConfig{Source: there4}); !errors.Is(err, unix.EADDRNOTAVAIL) {
 		t.Errorf("a foreign source: %v", err)
 	}
 	if _, err := OpenIP(false, SocketConfig{Interface: "none0"}); !errors.Is(err, unix.ENODEV) {
@@ -198,5 +208,12 @@ func TestLabHotPathDoesNotAllocate(t *testing.T) {
 	})
 	if n != 0 || taken == 0 {
 		t.Errorf("%v allocations, %d packets", n, taken)
+	}
+}
+
+func BenchmarkLabOpen(b *testing.B) {
+	namespace(b)
+	for b.Loop() {
+		check(b, CheckPrivilege())
 	}
 }
