@@ -69,7 +69,7 @@ func scan(t testing.TB, l *pace.HostLimiter, targets []netip.Addr, step int64) (
 func TestChargesWhileOthersWait(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		l := pace.NewHostLimiter(pace.HostConfig{PerHost: 1000, PerNet: 3000, Memory: 20, Deferred: 30})
+		l := pace.NewHostLimiter(pace.HostConfig{PerHost: 1000, PerNet: 3000 * float64(seed%2), Memory: 20, Deferred: 30})
 		targets := addrs(r, 300, 2, 6)
 		var out []visit
 		next := 0
@@ -248,6 +248,46 @@ func TestOthersDoNotWait(t *testing.T) {
 	}
 }
 
+// TestNewcomersStandInLine: a host that is new does not overtake those of its network that wait.
+func TestNewcomersStandInLine(t *testing.T) {
+	l := pace.NewHostLimiter(pace.HostConfig{PerHost: 1000, PerNet: 10})
+	host := func(i byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, i}) }
+	l.Admit(0, host(1), 1)
+	l.Admit(0, host(2), 2)
+	l.Admit(0, host(3), 3)
+	if _, ok := l.Next(50e6); ok {
+		t.Error("a target goes before its time")
+	}
+	if got := l.Admit(100e6, host(4), 4); got != pace.Later {
+		t.Errorf("a newcomer: %v", got)
+	}
+	var order []uint64
+	for now := int64(100e6); now < 500e6; now += 1e6 {
+		if item, ok := l.Next(now); ok {
+			order = append(order, item)
+		}
+	}
+	if want := []uint64{2, 3, 4}; !slices.Equal(order, want) {
+		t.Errorf("they went in the order %v, want %v", order, want)
+	}
+}
+
+func TestQueueIsBounded(t *testing.T) {
+	l := pace.NewHostLimiter(pace.HostConfig{PerHost: 1, Deferred: 5})
+	a := netip.MustParseAddr("10.0.0.1")
+	for i, want := range []pace.Admission{pace.Go, pace.Later, pace.Later, pace.Later, pace.Later, pace.Later, pace.Full, pace.Full} {
+		if got := l.Admit(0, a, uint64(i)); got != want {
+			t.Errorf("target %d: %v, want %v", i, got, want)
+		}
+	}
+	if item, ok := l.Next(2e9); !ok || item != 1 || l.Len() != 4 {
+		t.Errorf("the first that comes back is %d, %v; %d are left", item, ok, l.Len())
+	}
+	if got := l.Admit(2e9, a, 6); got != pace.Later {
+		t.Errorf("with a free place: %v", got)
+	}
+}
+
 func TestSizeOfNetworks(t *testing.T) {
 	for _, test := range []struct {
 		a, b string
@@ -282,6 +322,13 @@ func TestResetsCountForTheHost(t *testing.T) {
 	l.Admit(0, a, 2)
 	if due, ok := l.Due(); !ok || due < 190e6 || due > 200e6 {
 		t.Errorf("after a packet and a reset the next is due at %d ns", due)
+	}
+	l.Charge(1, a) // while it waits
+	if _, ok := l.Next(250e6); ok {
+		t.Error("the next goes as if there had been no second reset")
+	}
+	if item, ok := l.Next(300e6); !ok || item != 2 {
+		t.Errorf("after two resets: %d, %v", item, ok)
 	}
 }
 

@@ -87,6 +87,22 @@ func TestRateIsAccurate(t *testing.T) {
 	}
 }
 
+// TestRoundingAddsUp: an interval that is no whole number of nanoseconds does not change the rate in the long run.
+func TestRoundingAddsUp(t *testing.T) {
+	for _, rate := range []float64{3e6, 7e6, 11e6} {
+		l := pace.NewLimiter(rate)
+		n := 0
+		for now := int64(0); now < 1e9; {
+			k, wait := l.Take(now, 1)
+			n += k
+			now += int64(max(wait, 1))
+		}
+		if got := float64(n); math.Abs(got-rate) > 70 {
+			t.Errorf("%.0f packets in a second, want %.0f", got, rate)
+		}
+	}
+}
+
 // TestBurstsAreSmall: in no span of time do more packets leave than the documentation says, whoever calls.
 func TestBurstsAreSmall(t *testing.T) {
 	for caller, late := range callers() {
@@ -140,6 +156,24 @@ func TestLostTimeIsMadeUpForSlowly(t *testing.T) {
 	sent = total(run(l, 3600e9, 10*time.Second, 64, never))
 	if sent < 102_400 || sent > 102_600 {
 		t.Errorf("%d packets in the ten seconds after a long pause, want 102500", sent)
+	}
+}
+
+// TestLateCallersGetMore: who comes late gets at once what is due, so that few calls do.
+func TestLateCallersGetMore(t *testing.T) {
+	for _, test := range []struct {
+		rate float64
+		late time.Duration
+		want int
+	}{
+		{200_000, 100 * time.Microsecond, 21}, {200_000, 10 * time.Millisecond, 64}, {20_000, 10 * time.Millisecond, 20}, {1000, time.Second, 1},
+	} {
+		l := pace.NewLimiter(test.rate)
+		l.Take(0, 64)
+		_, wait := l.Take(0, 64)
+		if n, _ := l.Take(int64(wait+test.late), 64); n != test.want {
+			t.Errorf("rate %g, %v late: %d packets, want %d", test.rate, test.late, n, test.want)
+		}
 	}
 }
 
@@ -274,6 +308,18 @@ func TestSlowRatesStaySlow(t *testing.T) {
 	l.Drop(3e9)
 	if got := l.Rate(); got != 1 {
 		t.Errorf("one packet a second became %g", got)
+	}
+}
+
+// TestDropWhileIdle: who sends little at a high rate is not slowed to a crawl.
+func TestDropWhileIdle(t *testing.T) {
+	l := pace.NewLimiter(1e6)
+	for now := int64(0); now < 1e9; now += 1e8 {
+		l.Take(now, 1)
+	}
+	l.Drop(1e9)
+	if got := l.Rate(); got != 1e4 {
+		t.Errorf("the rate is %g, want a hundredth of a million", got)
 	}
 }
 

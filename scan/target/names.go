@@ -33,20 +33,20 @@ func (s *Spec) resolveNames(ctx context.Context) (map[string][]netip.Addr, []Unr
 	var skipped, fatal []Unresolved
 	for _, p := range s.pending {
 		a := answers[p.name]
-		if a.err != nil {
-			u := Unresolved{p.file, p.line, p.name, a.err}
-			if s.SkipUnresolved && !p.exclude {
-				skipped = append(skipped, u)
-			} else {
-				fatal = append(fatal, u)
-			}
-			continue
+		switch u := (Unresolved{p.file, p.line, p.name, a.err}); {
+		case a.err == nil:
+			pinned[p.name] = a.addrs
+		case s.SkipUnresolved && !p.exclude:
+			skipped = append(skipped, u)
+		default:
+			fatal = append(fatal, u)
 		}
-		pinned[p.name] = a.addrs
-		s.addName(p, a.addrs)
 	}
 	if len(fatal) > 0 {
 		return nil, nil, &UnresolvedError{fatal}
+	}
+	for _, p := range s.pending {
+		s.addName(p, pinned[p.name])
 	}
 	return pinned, skipped, nil
 }
@@ -60,7 +60,7 @@ func (s *Spec) addName(p pendingName, addrs []netip.Addr) {
 		return
 	}
 	if !s.AllAddresses {
-		addrs = addrs[:1]
+		addrs = addrs[:min(1, len(addrs))]
 	}
 	for _, a := range addrs {
 		s.addRange(single(a), p.ports, p.label, p.name)

@@ -42,10 +42,11 @@ func (noNames) LookupNetIP(context.Context, string, string) ([]netip.Addr, error
 
 func zone() *zoneFile {
 	return &zoneFile{addrs: map[string]string{
-		"www.example.net": "192.0.2.1 192.0.2.2 2001:db8::1",
-		"alias.example":   "192.0.2.1",
-		"mapped.example":  "::ffff:192.0.2.9",
-		"empty.example":   "",
+		"www.example.net":  "192.0.2.1 192.0.2.2 2001:db8::1",
+		"alias.example":    "192.0.2.1",
+		"mapped.example":   "::ffff:192.0.2.9",
+		"empty.example":    "",
+		"filtered.example": "0.0.0.0 192.0.2.5 ff02::1",
 	}}
 }
 
@@ -60,6 +61,7 @@ func TestNames(t *testing.T) {
 		{about: "case and final dot", in: "WWW.Example.NET.", want: "192.0.2.1:7"},
 		{about: "mapped", in: "mapped.example", want: "192.0.2.9:7"},
 		{about: "merged", in: "www.example.net\nalias.example\n192.0.2.1", want: "192.0.2.1:7"},
+		{about: "refused addresses", in: "filtered.example", all: true, want: "192.0.2.5:7"},
 		{about: "excluded with every address", in: "192.0.2.0/30", out: "www.example.net", want: "192.0.2.0:7 192.0.2.3:7"},
 		{about: "excluded on a port", in: "192.0.2.1:1-3", out: "alias.example:2", want: "192.0.2.1:1 192.0.2.1:3"},
 	} {
@@ -142,6 +144,16 @@ func TestUnresolvedNames(t *testing.T) {
 	sp := compile(t, s)
 	if got := list(t, sp); got != "10.0.0.1:7 192.0.2.1:7" || len(sp.Unresolved()) != 4 {
 		t.Errorf("got %s and %d unresolved", got, len(sp.Unresolved()))
+	}
+
+	// A failure adds nothing, so that the spec can be mended.
+	s = spec()
+	if _, err := s.Compile(context.Background()); err == nil {
+		t.Fatal("no error")
+	}
+	s.SkipUnresolved = true
+	if sp := compile(t, s); sp.Duplicates() != 0 || sp.Size() != 2 {
+		t.Errorf("after a failure: %d targets, %d duplicates", sp.Size(), sp.Duplicates())
 	}
 
 	// What shall be excluded must be known.

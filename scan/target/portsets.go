@@ -88,7 +88,7 @@ func (t *portTable) minus(a, b uint32) uint32 {
 	switch {
 	case b == 0:
 		return a
-	case a == b || a == 0:
+	case a == b:
 		return 0
 	}
 	id, ok := t.differ[[2]uint32{a, b}]

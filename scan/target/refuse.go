@@ -42,11 +42,12 @@ func refusals6() []refusal[v6] {
 	return []refusal[v6]{{unspecified, unspecified}, {mapped, mapped}, {multicast, multicast}}
 }
 
-// clip calls keep with the parts of r that are not refused, and refuse with the others.
-func clip[K key[K]](r interval[K], rules []refusal[K], keep, refuse func(interval[K])) {
-	written := r
+// clip calls keep with the parts of r that are not refused, and refuse with the others. written says that somebody
+// wrote r, and may so have named a block.
+func clip[K key[K]](r interval[K], rules []refusal[K], written bool, keep, refuse func(interval[K])) {
+	whole := r
 	for _, rule := range rules {
-		if rule.named.contains(written) || rule.block.hi.compare(r.lo) < 0 {
+		if written && rule.named.contains(whole) || rule.block.hi.compare(r.lo) < 0 {
 			continue
 		}
 		if rule.block.lo.compare(r.hi) > 0 {

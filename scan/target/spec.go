@@ -165,7 +165,8 @@ func (d *described) tooWide() string {
 	return fmt.Sprintf("more than 2^48 (%d) addresses: a scan cannot visit them all, write narrower prefixes", uint64(MaxSize))
 }
 
-// addRange puts a run of addresses into its family, without what is refused.
+// addRange puts a run of addresses into its family, without what is refused. Who writes a name has not named the
+// odd address to which it may lead, such as the 0.0.0.0 of a filtering resolver.
 func (s *Spec) addRange(d described, ports uint32, label, name string) {
 	l, n := s.labels.number(label), s.names.number(name)
 	if d.lo.Is4() {
@@ -197,7 +198,7 @@ func (s *Spec) zone(name string) *family[v6] {
 }
 
 func (f *family[K]) add(r interval[K], ports uint32, rules []refusal[K], label, name uint32) {
-	clip(r, rules,
+	clip(r, rules, name == 0,
 		func(kept interval[K]) { f.include.add(entry[K]{kept, ports}) },
 		func(refused interval[K]) { f.refused.add(entry[K]{refused, ports}) })
 	if label != 0 {
