@@ -21,6 +21,10 @@ const binaryVariable = "RAWSHAKE_TEST_BINARY"
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
+	if filter := os.Getenv(seccompVariable); filter != "" {
+		fmt.Fprintln(os.Stderr, becomeCommand(filter))
+		return 1
+	}
 	if os.Getenv(binaryVariable) != "" {
 		return m.Run()
 	}

@@ -55,6 +55,8 @@ func guardVerdict(f guardFacts) (level Level, text, fix string) {
 		return Fail, "the local firewall refuses packets on loopback", firewall
 	case errors.Is(f.err, os.ErrPermission):
 		return Info, "not tried: that needs raw sockets", ""
+	case errors.Is(f.err, errLoopbackDown):
+		return Fail, f.err.Error(), "sudo ip link set lo up"
 	case noFamily(f.err):
 		return Info, "not tried: this host has no " + f.family() + " on loopback", "sudo ip link set lo up; ip address show dev lo"
 	case f.err != nil:

@@ -4,6 +4,7 @@ package doctor
 
 import (
 	"errors"
+	"net"
 	"net/netip"
 	"time"
 
@@ -15,6 +16,8 @@ import (
 	"github.com/rawshake/rawshake/raw"
 	"golang.org/x/sys/unix"
 )
+
+var errLoopbackDown = errors.New("the loopback interface is down")
 
 // trial is a stage on loopback: two guarded ports, one without a listener, a socket that forges and a ring that watches.
 type trial struct {
@@ -34,6 +37,9 @@ func (t *trial) guarded() uint16 { return t.guard.Ports()[1] }
 // newTrial opens the sockets. The trial must be closed, also after an error.
 func newTrial(v6 bool) (t *trial, err error) {
 	t = &trial{v6: v6, addr: loopback.Addr(v6)}
+	if lo, err := net.InterfaceByName("lo"); err != nil || lo.Flags&net.FlagUp == 0 {
+		return t, errLoopbackDown
+	}
 	if t.sender, err = raw.OpenIP(v6, raw.SocketConfig{}); err != nil {
 		return t, opening(err)
 	}

@@ -1,0 +1,216 @@
+//go:build linux && !android
+
+package doctor
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rawshake/rawshake"
+	"github.com/rawshake/rawshake/match"
+	"github.com/rawshake/rawshake/raw"
+)
+
+// judged is what the findings of one examination must be, one word of each.
+type judged struct {
+	name string
+	got  []Finding
+	want []string // "level: part of the text | part of the fix"
+}
+
+func (j judged) check(t *testing.T) {
+	t.Helper()
+	if len(j.got) != len(j.want) {
+		t.Errorf("%s: %d findings, want %d: %+v", j.name, len(j.got), len(j.want), j.got)
+		return
+	}
+	for i, f := range j.got {
+		level, rest, _ := strings.Cut(j.want[i], ": ")
+		text, fix, _ := strings.Cut(rest, " | ")
+		if f.Level.String() != level || !strings.Contains(f.Text, text) || !strings.Contains(f.Fix, fix) || (fix == "") != (f.Fix == "") {
+			t.Errorf("%s: %+v, want %q", j.name, f, j.want[i])
+		}
+		if f.Check == "" || f.Level >= Warn && f.Fix == "" && !strings.Contains(j.name, "no fix") {
+			t.Errorf("%s: %+v lacks its check or its fix", j.name, f)
+		}
+	}
+}
+
+func TestJudgePrivilege(t *testing.T) {
+	missing := &raw.PrivilegeError{Situation: "user 7 has none", Fix: "sudo setcap cap_net_raw+p /x (or sudo)", Err: syscall.EPERM}
+	for _, j := range []judged{
+		{"there", judgePrivilege(privilegeFacts{}), []string{"ok: raw sockets open"}},
+		{"missing", judgePrivilege(privilegeFacts{err: fmt.Errorf("x: %w", missing)}), []string{"fail: user 7 has none | sudo setcap cap_net_raw+p /x"}},
+		{"no fix for others", judgePrivilege(privilegeFacts{err: syscall.EMFILE}), []string{"fail: too many open files"}},
+		{"root", judgePrivilege(privilegeFacts{root: true, wider: true, self: "/x"}), []string{"info: all the power of root | setcap cap_net_raw+p /x"}},
+		{"root with one capability", judgePrivilege(privilegeFacts{root: true}), []string{"ok: raw sockets open"}},
+	} {
+		j.check(t)
+	}
+	if fix := judgePrivilege(privilegeFacts{err: missing})[0].Fix; strings.Contains(fix, "(or") {
+		t.Errorf("fix %q cannot be pasted", fix)
+	}
+}
+
+func TestJudgeContainer(t *testing.T) {
+	for _, j := range []judged{
+		{"none", judgeContainer(containerFacts{}), []string{"ok: no container"}},
+		{"bridge", judgeContainer(containerFacts{kind: "docker"}), []string{"info: (docker) with a network of its own | --network host"}},
+		{"host network", judgeContainer(containerFacts{kind: "kubernetes", hostNetwork: true}), []string{"info: (kubernetes) on the host's network"}},
+		{"bounded", judgeContainer(containerFacts{bounded: true}), []string{"warn: bounding set lacks CAP_NET_RAW | --cap-add NET_RAW"}},
+		{"user namespace", judgeContainer(containerFacts{userNamespace: true}), []string{"info: user namespace | uid_map"}},
+		{"seccomp", judgeContainer(containerFacts{seccomp: true, noNewPrivs: true}), []string{"info: seccomp filter | Seccomp", "info: no_new_privs | NoNewPrivs"}},
+	} {
+		j.check(t)
+	}
+}
+
+func TestJudgePorts(t *testing.T) {
+	taken := errors.New("only 3 of 64 ports")
+	for _, j := range []judged{
+		{"usual", judgePorts(portFacts{first: 32768, last: 60999}), []string{"ok: 32768 to 60999"}},
+		{"reserved", judgePorts(portFacts{first: 32768, last: 60999, reserved: "40000-40010"}), []string{"ok: 60999 without 40000-40010"}},
+		{"narrow", judgePorts(portFacts{first: 40000, last: 40499}), []string{"warn: takes 64 of 500 | ip_local_port_range"}},
+		{"at the limit", judgePorts(portFacts{first: 40000, last: 41023}), []string{"ok: 40000 to 41023"}},
+		{"taken", judgePorts(portFacts{first: 40000, last: 40002, err: taken}), []string{"fail: only 3 of 64 ports | ip_local_port_range"}},
+		{"unread", judgePorts(portFacts{}), []string{"ok: 64 source ports are free"}},
+	} {
+		j.check(t)
+	}
+}
+
+func TestJudgeGuards(t *testing.T) {
+	denied := opening(&raw.PrivilegeError{Err: syscall.EPERM})
+	for _, j := range []judged{
+		{"silent", judgeGuards([]guardFacts{{control: true}, {v6: true, control: true}}), []string{"ok: IPv4: the kernel stays silent", "ok: IPv6: the kernel stays silent"}},
+		{"reset", judgeGuards([]guardFacts{{control: true, plain: true, hop: true}}), []string{"fail: reject with tcp reset | nft list ruleset"}},
+		{"no MD5", judgeGuards([]guardFacts{{control: true, hop: true, lacks: "no TCP_MD5SIG_EXT"}}), []string{"warn: no TCP_MD5SIG_EXT: targets on the same link | CONFIG_TCP_MD5SIG"}},
+		{"TTL 255 without a cause", judgeGuards([]guardFacts{{control: true, hop: true}}), []string{"warn: with TTL 255 | CONFIG_TCP_MD5SIG"}},
+		{"dropped", judgeGuards([]guardFacts{{}}), []string{"warn: the trial shows nothing | nft list ruleset"}},
+		{"firewall", judgeGuards([]guardFacts{{err: syscall.EPERM}}), []string{"fail: firewall refuses | nft list ruleset"}},
+		{"unprivileged", judgeGuards([]guardFacts{{err: denied}}), []string{"info: needs raw sockets"}},
+		{"no IPv6", judgeGuards([]guardFacts{{v6: true, err: opening(syscall.EADDRNOTAVAIL)}}), []string{"info: no IPv6 on loopback | ip link set lo up"}},
+		{"no loopback", judgeGuards([]guardFacts{{err: errLoopbackDown}}), []string{"fail: IPv4: the loopback interface is down | sudo ip link set lo up"}},
+		{"no ports", judgeGuards([]guardFacts{{err: opening(errors.New("no ports"))}}), []string{"fail: no ports | lo up"}},
+	} {
+		j.check(t)
+	}
+}
+
+func TestJudgeVRF(t *testing.T) {
+	red := []string{"red", "blue"}
+	for _, j := range []judged{
+		{"none", judgeVRF(vrfFacts{}), []string{"ok: no VRF"}},
+		{"accepting", judgeVRF(vrfFacts{devices: red, accept: true}), []string{"ok: red, blue"}},
+		{"with -I", judgeVRF(vrfFacts{devices: red, device: "eth3"}), []string{"info: -I eth3"}},
+		{"uncovered", judgeVRF(vrfFacts{devices: red}), []string{"warn: red, blue: the kernel resets | tcp_l3mdev_accept=1"}},
+	} {
+		j.check(t)
+	}
+}
+
+func TestJudgeReceive(t *testing.T) {
+	for _, j := range []judged{
+		{"all", judgeReceive(receiveFacts{sent: 512, seen: 512}), []string{"ok: 512 of 512"}},
+		{"none", judgeReceive(receiveFacts{sent: 512}), []string{"fail: none of 512 | tc filter"}},
+		{"some", judgeReceive(receiveFacts{sent: 512, seen: 400, drops: 100}), []string{"fail: 400 of 512 packets on loopback (100 found it full) | softnet_stat"}},
+		{"unprivileged", judgeReceive(receiveFacts{err: opening(syscall.EPERM)}), []string{"info: needs raw sockets"}},
+		{"no loopback", judgeReceive(receiveFacts{err: syscall.ENETUNREACH}), []string{"fail: network is unreachable | lo up"}},
+	} {
+		j.check(t)
+	}
+}
+
+func TestJudgeBacklog(t *testing.T) {
+	for _, j := range []judged{
+		{"none", judgeBacklog(backlogFacts{device: "eth0"}), []string{"ok: no packets"}},
+		{"both", judgeBacklog(backlogFacts{dropped: 7, device: "eth0", missed: 9}), []string{"warn: dropped 7 packets | netdev_max_backlog", "warn: eth0 lost 9 packets | ethtool -G eth0"}},
+	} {
+		j.check(t)
+	}
+}
+
+func TestJudgeConntrack(t *testing.T) {
+	const rules = "info: rules are not examined | grep -n invalid"
+	for _, j := range []judged{
+		{"not loaded", judgeConntrack(conntrackFacts{}), []string{"ok: no connection tracking"}},
+		{"empty", judgeConntrack(conntrackFacts{true, 10, 262144}), []string{"ok: 10 of 262144 (0 %)", rules}},
+		{"below", judgeConntrack(conntrackFacts{true, 799, 1000}), []string{"ok: 799 of 1000 (79 %)", rules}},
+		{"nearly full", judgeConntrack(conntrackFacts{true, 800, 1000}), []string{"warn: 800 of 1000 (80 %) | nf_conntrack_max=4000", rules}},
+		{"full", judgeConntrack(conntrackFacts{true, 1000, 1000}), []string{"fail: our SYNs too | nf_conntrack_max=4000", rules}},
+		{"no limit", judgeConntrack(conntrackFacts{true, 1000, 0}), []string{"ok: without a limit", rules}},
+	} {
+		j.check(t)
+	}
+}
+
+func TestJudgeReversePath(t *testing.T) {
+	for _, j := range []judged{
+		{"none", judgeReversePath(reversePathFacts{}), []string{"ok: no strict"}},
+		{"two", judgeReversePath(reversePathFacts{[]string{"eth0", "eth1"}}), []string{"info: eth0, eth1: a strict | rp_filter=2"}},
+	} {
+		j.check(t)
+	}
+}
+
+func TestJudgeTranslators(t *testing.T) {
+	for _, j := range []judged{
+		{"none", judgeTranslators(translatorFacts{}), []string{"ok: no sign"}},
+		{"kube-proxy", judgeTranslators(translatorFacts{[]string{"kube-ipvs0"}}), []string{"info: kube-ipvs0: published | grep -n dnat"}},
+	} {
+		j.check(t)
+	}
+}
+
+func TestJudgeRoutes(t *testing.T) {
+	four, six := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
+	source, gateway := netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.1")
+	for _, j := range []judged{
+		{"on the link", judgeRoutes([]routeFacts{{name: "x", dst: four, device: "eth0", source: source, carrier: true}}), []string{"ok: to 192.0.2.1: eth0 from 10.0.0.2, on the link"}},
+		{"gateway", judgeRoutes([]routeFacts{{name: "x", dst: four, device: "eth0", source: source, gateway: gateway, carrier: true}}), []string{"ok: to 192.0.2.1: eth0 from 10.0.0.2 via 10.0.0.1"}},
+		{"own address", judgeRoutes([]routeFacts{{name: "x", dst: four, local: true}}), []string{"ok: this host itself"}},
+		{"no carrier", judgeRoutes([]routeFacts{{name: "x", dst: four, device: "eth0"}}), []string{"fail: eth0 to 192.0.2.1: the link is down | ip link show dev eth0"}},
+		{"none", judgeRoutes([]routeFacts{{name: "x", dst: four, err: syscall.ENETUNREACH}}), []string{"fail: no way to 192.0.2.1: the routing table has none | ip route get 192.0.2.1"}},
+		{"prohibit", judgeRoutes([]routeFacts{{name: "x", dst: six, err: syscall.EACCES}}), []string{"fail: a prohibit route | ip route get 2001:db8::1"}},
+		{"other", judgeRoutes([]routeFacts{{name: "x", dst: six, err: syscall.ENOBUFS}}), []string{"fail: no buffer space | ip route get"}},
+		{"unresolved", judgeRoutes([]routeFacts{{name: "no.example:80", resolve: errors.New("no such host")}}), []string{"fail: no.example:80 does not resolve: no such host | getent ahosts no.example"}},
+		{"default", judgeRoutes([]routeFacts{{dst: four, device: "eth0", source: source, gateway: gateway, carrier: true}, {dst: six, err: syscall.ENETUNREACH}}),
+			[]string{"ok: to the rest of the IPv4 world: eth0", "info: no default route for IPv6 | ip -6 route"}},
+	} {
+		j.check(t)
+	}
+}
+
+func TestJudgeAnswer(t *testing.T) {
+	target := netip.MustParseAddrPort("192.0.2.1:443")
+	result := func(s rawshake.State, why match.Reason, err error) answerFacts {
+		return answerFacts{tried: true, result: rawshake.Result{Target: target, State: s, Reason: why, Err: err, RTT: 412000}}
+	}
+	router := result(rawshake.Unreachable, match.AdminProhibited, syscall.EHOSTUNREACH)
+	router.result.Reply.Responder = netip.MustParseAddr("192.0.2.254")
+	translated := result(rawshake.Open, match.SYNACK, nil)
+	translated.translated = netip.MustParseAddrPort("10.0.0.9:8443")
+	drops := result(rawshake.Closed, match.RST, syscall.ECONNREFUSED)
+	drops.stats.RingDrops = 4
+	for _, j := range []judged{
+		{"not tried", judgeAnswer(answerFacts{}), nil},
+		{"no fix, failed", judgeAnswer(answerFacts{tried: true, err: errors.New("boom")}), []string{"fail: boom"}},
+		{"open", judgeAnswer(result(rawshake.Open, match.SYNACK, nil)), []string{"ok: 192.0.2.1:443 is open (syn-ack) after 0.412 ms"}},
+		{"no fix, drops", judgeAnswer(drops), []string{"ok: is closed (rst)", "warn: dropped 4 packets"}},
+		{"silent", judgeAnswer(result(rawshake.Filtered, match.Timeout, nil)), []string{"warn: stays silent | rawshake check --trace 192.0.2.1:443"}},
+		{"router", judgeAnswer(router), []string{"warn: admin-prohibited, says 192.0.2.254 | --trace"}},
+		{"dead neighbour", judgeAnswer(result(rawshake.Unreachable, match.NoNeighbour, syscall.EHOSTUNREACH)), []string{"warn: nobody answers ARP | ip neighbour show 192.0.2.1"}},
+		{"no route", judgeAnswer(result(rawshake.Unreachable, match.NoRoute, syscall.ENETUNREACH)), []string{"warn: no-route | ip route get"}},
+		{"firewall", judgeAnswer(result(rawshake.Unsent, match.LocalFirewall, syscall.EPERM)), []string{"fail: OUTPUT firewall | nft list ruleset"}},
+		{"gateway", judgeAnswer(result(rawshake.Unsent, match.GatewayDown, syscall.EHOSTUNREACH)), []string{"fail: next hop answers neither | ip neighbour"}},
+		{"link", judgeAnswer(result(rawshake.Unsent, match.LinkDown, syscall.ENETDOWN)), []string{"fail: link-down | ip link"}},
+		{"other", judgeAnswer(result(rawshake.Unsent, match.NoSource, nil)), []string{"fail: cannot be asked: no-source | --trace"}},
+		{"translated", judgeAnswer(translated), []string{"ok: is open", "info: 10.0.0.9:8443 answered for 192.0.2.1:443 | grep -n dnat"}},
+	} {
+		j.check(t)
+	}
+}

@@ -1,0 +1,64 @@
+//go:build linux && !android
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// seccompVariable asks this test binary to put a system call filter on itself and become the command.
+const seccompVariable = "RAWSHAKE_TEST_SECCOMP"
+
+// Offsets in struct seccomp_data (linux/seccomp.h); the low half of an argument comes first on little-endian machines.
+const (
+	seccompNumber = 0
+	seccompArg0   = 16
+	seccompArg1   = 24
+	seccompArg2   = 32
+)
+
+// seccompFilters refuse what a kernel or a sandbox may lack.
+var seccompFilters = map[string][]bpf.Instruction{
+	// A kernel without CONFIG_TCP_MD5SIG.
+	"md5": refuse(unix.ENOPROTOOPT, unix.SYS_SETSOCKOPT, seccompArg1, unix.IPPROTO_TCP, seccompArg2, unix.TCP_MD5SIG_EXT),
+	// systemd's RestrictAddressFamilies= without AF_PACKET.
+	"packet": refuse(unix.EAFNOSUPPORT, unix.SYS_SOCKET, seccompArg0, unix.AF_PACKET, seccompArg0, unix.AF_PACKET),
+}
+
+// refuse is a filter that answers errno to a system call with two arguments of these values.
+func refuse(errno syscall.Errno, number, arg, value, arg2, value2 uint32) []bpf.Instruction {
+	return []bpf.Instruction{
+		bpf.LoadAbsolute{Off: seccompNumber, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: number, SkipTrue: 5},
+		bpf.LoadAbsolute{Off: arg, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: value, SkipTrue: 3},
+		bpf.LoadAbsolute{Off: arg2, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: value2, SkipTrue: 1},
+		bpf.RetConstant{Val: unix.SECCOMP_RET_ERRNO | uint32(errno)},
+		bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW},
+	}
+}
+
+// becomeCommand runs the command under the filter of that name. It returns only if that fails.
+func becomeCommand(filter string) error {
+	program, err := bpf.Assemble(seccompFilters[filter])
+	if err != nil {
+		return err
+	}
+	runtime.LockOSThread() // the thread that execs keeps its filter
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("no_new_privs: %w", err)
+	}
+	prog := unix.SockFprog{Len: uint16(len(program)), Filter: (*unix.SockFilter)(unsafe.Pointer(&program[0]))}
+	if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&prog)), 0, 0); err != nil {
+		return fmt.Errorf("seccomp: %w", err)
+	}
+	return syscall.Exec(os.Getenv(binaryVariable), os.Args, os.Environ())
+}
