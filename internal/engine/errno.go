@@ -49,8 +49,8 @@ func errno6(typ, code uint8) syscall.Errno {
 		return unreachable6[code]
 	case typ == 2:
 		return syscall.EMSGSIZE
-	case typ == 4:
-		return syscall.EPROTO
+	case typ == 3:
+		return syscall.EHOSTUNREACH
 	}
-	return syscall.EHOSTUNREACH
+	return syscall.EPROTO
 }
