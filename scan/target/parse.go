@@ -1,6 +1,7 @@
 package target
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -17,7 +18,7 @@ type described struct {
 
 // parse reads one target. The second result says what is wrong, empty if nothing is.
 func parse(text string) (d described, problem string) {
-	if a, ok := parseAddr(text); ok {
+	if a, err := parseAddr(text); err == nil {
 		return single(a), ""
 	}
 	host, ports, problem := splitPorts(text)
@@ -37,11 +38,14 @@ func parse(text string) (d described, problem string) {
 	return d, ""
 }
 
-// parseAddr reads an address. No interface has a slash in its name (dev_valid_name in net/core/dev.c), so that
-// fe80::%eth0/64 is no zone.
-func parseAddr(text string) (netip.Addr, bool) {
+// parseAddr reads an address. An interface's name has neither slash nor blank (dev_valid_name in net/core/dev.c), so
+// that fe80::%eth0/64 has no zone; brackets could not be written around it.
+func parseAddr(text string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(text)
-	return a, err == nil && !strings.Contains(a.Zone(), "/")
+	if err == nil && strings.ContainsAny(a.Zone(), "/[] \t\r\n\v\f") {
+		return a, errors.New("a zone is the name of an interface, such as eth0")
+	}
+	return a, err
 }
 
 func single(a netip.Addr) described {
@@ -87,7 +91,7 @@ func splitBrackets(text string) (host, ports, problem string) {
 }
 
 func parseHost(host string) (described, string) {
-	if a, ok := parseAddr(host); ok {
+	if a, err := parseAddr(host); err == nil {
 		return single(a), ""
 	}
 	if strings.Contains(host, "/") {
@@ -185,7 +189,7 @@ const nameChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 // section 2.1), so that a mistyped address is not looked up.
 func parseName(host string) (d described, problem string) {
 	if strings.Contains(host, ":") || endsInNumber(host) {
-		_, err := netip.ParseAddr(host)
+		_, err := parseAddr(host)
 		return d, addrProblem(host, err)
 	}
 	if host == "" || !onlyOf(host, nameChars) {

@@ -102,6 +102,8 @@ func TestBrokenTargets(t *testing.T) {
 		{"2001:db8::9-fffff", "is neither an address nor the last group: write 2001:db8::1-2001:db8::ff"},
 		{"fe80::1-fe80::9%eth0", "a zone goes with one address, not with a range"},
 		{"fe80::%eth0/120", "a zone goes with one address, not with a prefix"},
+		{"fe80::1%a]b", "a zone is the name of an interface, such as eth0"},
+		{"[fe80::1%a b]:80", "a zone is the name of an interface, such as eth0"},
 		{"2001:db8::/64", "more than 2^48 (281474976710656) addresses"},
 		{"2001:db8::/120:443", "with a port of its own an IPv6 prefix needs brackets"},
 		{"2001:db8:::1", `"2001:db8:::1" is not an address`},
