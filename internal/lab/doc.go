@@ -24,7 +24,7 @@
 // test binary once more inside the prober's namespace, for this one test, and waits. In that second process (user 65534, the
 // privileges of [Topology.As]) it runs the body. So all goroutines and threads of the code under test are in the
 // namespace from birth. Output, failure and skip of the body become those of the test. t.Run inside the body works; so does
-// Test inside a t.Run of a table. What the test function does before it calls Test happens in both processes.
+// Test inside a t.Run of a table. What the test function does outside of the body happens in both processes.
 //
 // The body asks the first process for what needs root over a socket pair: firewall rules, routes, links, BPF programs,
 // sockets in another namespace. Such a socket is opened by root and handed over, therefore listeners, captures and scripts run in
@@ -47,6 +47,12 @@
 //     twice or wrong.
 //   - A BPF program: [Host.Respond] answers every address and port at millions of SYNs a second.
 //   - [Host.Lose] loses packets on their way in and out, repeatably.
+//
+// # What is measured
+//
+// [Capture] records what is on a link, and [Capture.Expect] holds it to a list of steps. [Benchmark] is Test for benchmarks;
+// [BusyTime] gives the cost of the whole machine, the kernel's receive path included. [Host.Run] runs a program, or the test binary itself
+// as the command under test, with the privileges that it shall have.
 //
 // # Without root
 //
