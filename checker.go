@@ -29,19 +29,20 @@ type Checker struct {
 	engines   *engineSet    // if nil, those of the process
 	resolver  *net.Resolver // if nil, net.DefaultResolver
 
-	live atomic.Pointer[run] // what checks use; nil while not ready
+	live atomic.Pointer[run] // what checks use; nil while not ready; changed under the mutex
 
 	mu      sync.Mutex
 	current *run          // of the CheckingLoop that has been called; nil without one
 	ready   chan struct{} // closed while live is set; made on demand
 }
 
-// run is one run of a loop. backend or err is set when it goes live.
+// run is one run of a loop. Either backend and release or err is set when it goes live.
 type run struct {
 	ctx     context.Context // ends with ErrCheckerStopped
 	stop    context.CancelCauseFunc
-	done    chan struct{} // closed when the loop has returned
+	done    chan struct{} // closed when the loop has let go of everything
 	backend backend
+	release func()
 	err     error // why the loop could not start
 }
 
@@ -69,15 +70,19 @@ func DefaultChecker() *Checker {
 	return &defaultChecker
 }
 
-// keepRunning starts a loop without end, unless one runs, and waits until it is ready.
+// keepRunning starts a loop without end, unless one runs.
 func (c *Checker) keepRunning() {
 	if r := c.live.Load(); r != nil && r.err == nil {
 		return
 	}
-	if r := c.begin(); r != nil {
-		go c.loop(context.Background(), r)
+	r := c.begin()
+	if r == nil { // somebody else is at it
+		<-c.WaitReady()
+		return
 	}
-	<-c.WaitReady()
+	if c.open(r) == nil {
+		go c.serve(context.Background(), r)
+	}
 }
 
 // CheckingLoop opens what the checks need, makes the Checker ready, and blocks until ctx ends or Close is called; then it
@@ -90,7 +95,11 @@ func (c *Checker) CheckingLoop(ctx context.Context) error {
 	if r == nil {
 		return ErrCheckerAlreadyStarted
 	}
-	return c.loop(ctx, r)
+	if err := c.open(r); err != nil {
+		return err
+	}
+	c.serve(ctx, r)
+	return nil
 }
 
 // begin claims the Checker for a new run; nil if it has one.
@@ -100,41 +109,47 @@ func (c *Checker) begin() *run {
 	if c.current != nil {
 		return nil
 	}
-	c.unready()
+	if !c.permanent { // that one must never look as if nobody had started it
+		c.unready()
+	}
 	r := &run{done: make(chan struct{})}
 	r.ctx, r.stop = context.WithCancelCause(context.Background())
 	c.current = r
 	return r
 }
 
-func (c *Checker) loop(ctx context.Context, r *run) error {
-	defer close(r.done)
+// open gets the run an engine and lets checks through, be it to the engine or to the error.
+func (c *Checker) open(r *run) error {
 	engines := c.engines
 	if engines == nil {
 		engines = &checkerEngines
 	}
-	b, release, err := engines.acquire(c.config)
-	r.backend, r.err = b, err
+	r.backend, r.release, r.err = engines.acquire(c.config)
 	c.goLive(r)
-	if err != nil {
+	if r.err != nil {
 		c.end(r)
-		return err
+		close(r.done)
 	}
-	defer release()
+	return r.err
+}
+
+// serve keeps the run going until ctx ends or Close is called.
+func (c *Checker) serve(ctx context.Context, r *run) {
+	defer close(r.done)
+	defer r.release()
 	select {
 	case <-ctx.Done():
 	case <-r.ctx.Done():
 	}
 	c.end(r)
-	return nil
 }
 
-// goLive lets checks through, be it to an engine or to the error of a run that could not start.
 func (c *Checker) goLive(r *run) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.live.Store(r)
-	close(c.readyChan())
+	if c.live.Swap(r) == nil {
+		close(c.readyChan())
+	}
 }
 
 // end lets the next loop start. After a run that could not start, the Checker stays live with its error.

@@ -53,10 +53,20 @@ func TestBeforeTheLoop(t *testing.T) {
 			if err := c.CheckAddr("localhost:80", time.Second); err != ErrCheckerNotStarted {
 				t.Errorf("CheckAddr of a name: %v", err)
 			}
+			if err := c.CheckAddr("127.0.0.1", time.Second); err == nil || err == ErrCheckerNotStarted {
+				t.Errorf("CheckAddr of a bad address: %v, want what is wrong with it", err)
+			}
 			if err := c.Close(); err != nil {
 				t.Errorf("Close: %v", err)
 			}
 		})
+	}
+}
+
+// TestDifferencePollerFd: tcp-shaker gives away the descriptor of its poller.
+func TestDifferencePollerFd(t *testing.T) {
+	if fd := started(t, withBackend(silence())).PollerFd(); fd != -1 {
+		t.Errorf("PollerFd %d, want -1", fd)
 	}
 }
 

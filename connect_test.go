@@ -111,6 +111,16 @@ func TestConnectErrno(t *testing.T) {
 	}
 }
 
+// TestDifferenceKernelGivesUp: silence is silence, also when the kernel runs out of SYNs before we run out of time.
+func TestDifferenceKernelGivesUp(t *testing.T) {
+	c := started(t, withBackend(dialing(t, Config{}, func(context.Context, netip.AddrPort, netip.AddrPort) (handshake, error) {
+		return handshake{}, &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ETIMEDOUT)}
+	})))
+	if err := c.CheckAddr("127.0.0.1:80", time.Hour); err != ErrTimeout {
+		t.Errorf("error %v, want ErrTimeout", err)
+	}
+}
+
 func TestConnectOtherError(t *testing.T) {
 	broken := errors.New("no errno in it")
 	b := dialing(t, Config{}, func(context.Context, netip.AddrPort, netip.AddrPort) (handshake, error) { return handshake{}, broken })

@@ -79,3 +79,22 @@ func TestDifferenceDefaultCheckerTriesAgain(t *testing.T) {
 		t.Errorf("check after a new try: %v", err)
 	}
 }
+
+// TestDefaultCheckerAlwaysHasItsCause: while one call tries again, checks of others still get the cause.
+func TestDefaultCheckerAlwaysHasItsCause(t *testing.T) {
+	c := &Checker{permanent: true, engines: &engineSet{open: func(Config) (backend, error) {
+		return nil, os.ErrPermission
+	}}}
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			for range 100 {
+				c.keepRunning()
+				if err := c.CheckAddr(anyAddr, time.Second); !errors.Is(err, os.ErrPermission) {
+					t.Errorf("check: %v, want the cause", err)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
