@@ -3,7 +3,6 @@
 package rawshake_test
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -106,5 +105,3 @@ func eventually(t testing.TB, what string, done func() bool) {
 		}
 	}
 }
-
-var _ = fmt.Sprint

@@ -150,6 +150,18 @@ func kindOf(flags uint8) Kind {
 	return Other
 }
 
+// Unfinished reports whether the checksum of a TCP segment is what a kernel leaves there for the network card to finish: the
+// sum of the pseudo-header alone (CHECKSUM_PARTIAL, Documentation/networking/checksum-offloads.rst). Segments that never
+// leave their machine arrive like that.
+func Unfinished(pkt []byte) bool {
+	var p packet
+	if p.parse(pkt) != nil || p.proto != protoTCP || p.cut || len(p.payload) < tcpHeader {
+		return false
+	}
+	sum := pseudoSum(p.addresses, protoTCP, len(p.payload))
+	return sound(sum + uint64(^binary.BigEndian.Uint16(p.payload[16:])))
+}
+
 // sound reports whether the transport checksum with its pseudo-header is right, or cannot be known.
 func (p *packet) sound(proto uint8) bool {
 	return p.cut || sound(sum(pseudoSum(p.addresses, proto, len(p.payload)), p.payload))

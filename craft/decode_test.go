@@ -149,6 +149,27 @@ func restoreHeaderSum(b []byte) []byte {
 	return b
 }
 
+func TestUnfinished(t *testing.T) {
+	for _, g := range goldens {
+		pkt := unhex(t, g.name)
+		if got, want := Unfinished(pkt), unfinished(g.name); got != want {
+			t.Errorf("%s: %t, want %t", g.name, got, want)
+		}
+		pkt[len(pkt)-1]++
+		if unfinished(g.name) && !Unfinished(pkt) {
+			t.Errorf("%s: the sum covers the pseudo-header alone", g.name)
+		}
+		if Unfinished(pkt[:len(pkt)-1]) {
+			t.Errorf("%s, cut: cannot be known", g.name)
+		}
+	}
+	damaged := unhex(t, "linux-synack-loopback-v4")
+	damaged[tcp4+17] ^= 1
+	if Unfinished(damaged) {
+		t.Error("another sum passes for that of the pseudo-header")
+	}
+}
+
 // The header is there in full even when the packet was cut, and even when the TCP checksum is left to a network card.
 func TestVerifyIPv4Header(t *testing.T) {
 	for _, name := range []string{"linux-fragmentation-needed-snap-v4", "composed-first-fragment-v4", "linux-synack-record-route-v4"} {

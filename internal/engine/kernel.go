@@ -209,7 +209,8 @@ func (k *Kernel) Receive(max int, fn func(*Arrival)) int {
 }
 
 func (k *Kernel) hand(p raw.Packet, translated bool) {
-	k.arrival = Arrival{Data: p.Data, Time: p.Time, Verify: p.Verify, Translated: translated}
+	verify := p.Verify || translated && !craft.Unfinished(p.Data) // a tap does not tell
+	k.arrival = Arrival{Data: p.Data, Time: p.Time, Verify: verify, Translated: translated}
 	k.sink(&k.arrival)
 }
 
