@@ -12,16 +12,34 @@ import (
 	"github.com/rawshake/rawshake/scan/record"
 )
 
-// compile builds the predicate of a comparison by the kind of its field. For != it is the opposite of that for =.
+// compile builds the predicate of a comparison. For != it is the opposite of that for =.
 func (p *parser) compile(f record.Field, op token, values []token) (predicate, error) {
 	if op.text == "!=" {
 		op.text = "="
 		equal, err := p.compile(f, op, values)
-		if err != nil {
-			return nil, err
-		}
-		return not(equal), nil
+		return not(equal), err
 	}
+	t, err := p.test(f, op, values)
+	c := predicate{t, All, All}
+	if f == record.FieldState && err == nil {
+		c.yes = statesOf(t)
+		c.no = All &^ c.yes
+	}
+	return c, err
+}
+
+// statesOf returns the states that pass a test of nothing but the state.
+func statesOf(t test) (set States) {
+	for s := range match.NumStates {
+		if t(&record.Record{State: s}) {
+			set |= 1 << s
+		}
+	}
+	return set
+}
+
+// test builds the test of a comparison by the kind of its field.
+func (p *parser) test(f record.Field, op token, values []token) (test, error) {
 	switch f.Kind() {
 	case record.KindNumber:
 		return p.number(f, op, values)
@@ -47,7 +65,7 @@ func (p *parser) refuse(f record.Field, op token, allowed string) error {
 type span struct{ low, high float64 }
 
 // number compiles a numeric comparison to spans: every operator but in gives one.
-func (p *parser) number(f record.Field, op token, values []token) (predicate, error) {
+func (p *parser) number(f record.Field, op token, values []token) (test, error) {
 	if err := p.refuse(f, op, "= < <= > >= in"); err != nil {
 		return nil, err
 	}
@@ -102,7 +120,7 @@ func (p *parser) spans(f record.Field, values []token) ([]span, error) {
 }
 
 // word compiles a comparison with one of the words of state or reason.
-func (p *parser) word(f record.Field, op token, values []token) (predicate, error) {
+func (p *parser) word(f record.Field, op token, values []token) (test, error) {
 	if err := p.refuse(f, op, "= in"); err != nil {
 		return nil, err
 	}
@@ -127,7 +145,7 @@ func (p *parser) word(f record.Field, op token, values []token) (predicate, erro
 func isEmpty(s string) bool { return s == "" }
 
 // address compiles a comparison with addresses and, for in, prefixes.
-func (p *parser) address(f record.Field, op token, values []token) (predicate, error) {
+func (p *parser) address(f record.Field, op token, values []token) (test, error) {
 	if err := p.refuse(f, op, "= in"); err != nil {
 		return nil, err
 	}
@@ -156,7 +174,7 @@ func (p *parser) address(f record.Field, op token, values []token) (predicate, e
 }
 
 // instant compiles a comparison with a time.
-func (p *parser) instant(f record.Field, op token, values []token) (predicate, error) {
+func (p *parser) instant(f record.Field, op token, values []token) (test, error) {
 	if err := p.refuse(f, op, "= < <= > >="); err != nil {
 		return nil, err
 	}
@@ -174,7 +192,7 @@ func (p *parser) instant(f record.Field, op token, values []token) (predicate, e
 }
 
 // text compiles a comparison with free text.
-func (p *parser) text(f record.Field, op token, values []token) (predicate, error) {
+func (p *parser) text(f record.Field, op token, values []token) (test, error) {
 	if err := p.refuse(f, op, "= in ~"); err != nil {
 		return nil, err
 	}

@@ -4,12 +4,18 @@ import "github.com/rawshake/rawshake/scan/record"
 
 // Filter is a compiled expression. The zero Filter matches every record. It is immutable and safe for concurrent use.
 type Filter struct {
-	expr  string
-	match predicate // nil matches all
+	expr string
+	predicate
 }
 
+// test is a compiled comparison.
+type test func(*record.Record) bool
+
 // predicate is a compiled part of an expression.
-type predicate func(*record.Record) bool
+type predicate struct {
+	match   test   // nil matches all
+	yes, no States // in which states it may hold, and in which it may not
+}
 
 // Compile reads an expression. An empty one, spaces apart, matches every record. The error is an *[Error].
 func Compile(expr string) (Filter, error) {
@@ -20,18 +26,26 @@ func Compile(expr string) (Filter, error) {
 	if p.peek().kind == end {
 		return Filter{}, nil
 	}
-	match, err := p.or()
+	whole, err := p.or()
 	if err == nil && p.peek().kind != end {
 		err = p.fail(p.peek(), "expected && or || here")
 	}
 	if err != nil {
 		return Filter{}, err
 	}
-	return Filter{expr: expr, match: match}, nil
+	return Filter{expr: expr, predicate: whole}, nil
 }
 
 // Match reports whether the record passes. It allocates nothing.
 func (f Filter) Match(r *record.Record) bool { return f.match == nil || f.match(r) }
+
+// States returns the states that a record may have to pass: with any other it does not, whatever its other fields say.
+func (f Filter) States() States {
+	if f.match == nil {
+		return All
+	}
+	return f.yes
+}
 
 // String returns the expression.
 func (f Filter) String() string { return f.expr }

@@ -207,6 +207,29 @@ func TestNoAllocs(t *testing.T) {
 	}
 }
 
+func TestFilterStates(t *testing.T) {
+	const open, closed, filtered = 1 << match.Open, 1 << match.Closed, 1 << match.Filtered
+	for expr, want := range map[string]States{
+		"":                             All,
+		"port = 80":                    All,
+		"state":                        All,
+		"state = open":                 open,
+		"state != open":                All &^ open,
+		"!(state != open)":             open,
+		"state in (open, closed)":      open | closed,
+		"state = open && port = 80":    open,
+		"!(state = open && port = 80)": All,
+		"state = open || port = 80":    All,
+		"!(state = open || port = 80)": All &^ open,
+		"state = open && state = closed || state = filtered": filtered,
+	} {
+		f, err := Compile(expr)
+		if err != nil || f.States() != want {
+			t.Errorf("%s: %v %v, want %v", expr, f.States(), err, want)
+		}
+	}
+}
+
 func TestStates(t *testing.T) {
 	for list, want := range map[string]States{
 		"open":            1 << match.Open,

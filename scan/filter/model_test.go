@@ -111,6 +111,9 @@ func TestModel(t *testing.T) {
 				t.Fatalf("%v on record %d: %v, want %v", n, i, got, want)
 			} else if got {
 				matched++
+				if !f.States().Has(r.State) {
+					t.Fatalf("%v matches record %d, and States has no %v", n, i, r.State)
+				}
 			}
 		}
 	}

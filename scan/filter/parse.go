@@ -47,8 +47,8 @@ func (p *parser) or() (predicate, error) {
 	for err == nil && p.accept("||") {
 		var right predicate
 		right, err = p.and()
-		a, b := left, right
-		left = func(r *record.Record) bool { return a(r) || b(r) }
+		a, b := left.match, right.match
+		left = predicate{func(r *record.Record) bool { return a(r) || b(r) }, left.yes | right.yes, left.no & right.no}
 	}
 	return left, err
 }
@@ -59,8 +59,8 @@ func (p *parser) and() (predicate, error) {
 	for err == nil && p.accept("&&") {
 		var right predicate
 		right, err = p.unary()
-		a, b := left, right
-		left = func(r *record.Record) bool { return a(r) && b(r) }
+		a, b := left.match, right.match
+		left = predicate{func(r *record.Record) bool { return a(r) && b(r) }, left.yes & right.yes, left.no | right.no}
 	}
 	return left, err
 }
@@ -68,7 +68,7 @@ func (p *parser) and() (predicate, error) {
 // unary reads "!a", "(a)" or a comparison.
 func (p *parser) unary() (predicate, error) {
 	if p.depth++; p.depth > maxDepth {
-		return nil, p.fail(p.peek(), "nested deeper than %d", maxDepth)
+		return predicate{}, p.fail(p.peek(), "nested deeper than %d", maxDepth)
 	}
 	defer func() { p.depth-- }()
 	switch {
@@ -86,18 +86,18 @@ func (p *parser) unary() (predicate, error) {
 }
 
 func not(inner predicate) predicate {
-	return func(r *record.Record) bool { return !inner(r) }
+	return predicate{func(r *record.Record) bool { return !inner.match(r) }, inner.no, inner.yes}
 }
 
 // comparison reads "field", "field op value" or "field in (value, value)".
 func (p *parser) comparison() (predicate, error) {
 	name := p.take()
 	if name.kind != word {
-		return nil, p.fail(name, "expected a field here, not %v", name)
+		return predicate{}, p.fail(name, "expected a field here, not %v", name)
 	}
 	f, ok := record.ParseField(name.text)
 	if !ok {
-		return nil, p.fail(name, "no field %v; the fields are %s", name, wordList(record.FieldNames()))
+		return predicate{}, p.fail(name, "no field %v; the fields are %s", name, wordList(record.FieldNames()))
 	}
 	op := p.peek()
 	switch {
@@ -105,20 +105,20 @@ func (p *parser) comparison() (predicate, error) {
 		p.take()
 		values, err := p.list()
 		if err != nil {
-			return nil, err
+			return predicate{}, err
 		}
 		return p.compile(f, op, values)
 	case op.kind == operator && slices.Contains(comparisons, op.text):
 		p.take()
 		value, err := p.value()
 		if err != nil {
-			return nil, err
+			return predicate{}, err
 		}
 		return p.compile(f, op, []token{value})
 	case op.kind == word || op.kind == text:
-		return nil, p.fail(op, "expected an operator here, not %v: one of = != < <= > >= ~ in && ||", op)
+		return predicate{}, p.fail(op, "expected an operator here, not %v: one of = != < <= > >= ~ in && ||", op)
 	}
-	return func(r *record.Record) bool { return f.Present(r) }, nil
+	return predicate{f.Present, All, All}, nil
 }
 
 var comparisons = []string{"=", "!=", "<", "<=", ">", ">=", "~"}
