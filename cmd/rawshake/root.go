@@ -34,7 +34,7 @@ connection with a RST of its own. The application behind the port never notices.
 		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.With(exit.Usage, err) })
-	root.AddCommand(newCheck(), newDoctor(), newDemo(), newVersion())
+	root.AddCommand(newCheck(), newTargets(), newDoctor(), newDemo(), newVersion())
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil {
 		completion.Args, completion.RunE = cobra.ArbitraryArgs, noSuchShell

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 
 	"github.com/rawshake/rawshake/cmd/rawshake/internal/exit"
 	"github.com/rawshake/rawshake/scan/target"
@@ -107,7 +108,7 @@ func (in Input) steps(spec *target.Spec) (steps []func() error) {
 	for _, name := range in.Files {
 		add(func() error { return in.read(name, "-f", spec.Read) })
 	}
-	for _, text := range append(in.Exclude[:len(in.Exclude):len(in.Exclude)], in.otherFamily()...) {
+	for _, text := range slices.Concat(in.Exclude, in.otherFamily()) {
 		add(func() error { return labelled("--exclude", spec.Exclude(text)) })
 	}
 	for _, name := range in.ExcludeFiles {
@@ -183,3 +184,14 @@ func compileError(ctx context.Context, err error) error {
 
 // inputError is an error of whoever wrote the targets.
 func inputError(err error) error { return exit.With(exit.Usage, err) }
+
+// StdinTwice reports whether standard input would have to be read more than once.
+func (in Input) StdinTwice() bool {
+	n := 0
+	for _, name := range slices.Concat(in.Args, in.Files, in.ExcludeFiles, []string{in.Scope}) {
+		if name == Stdin {
+			n++
+		}
+	}
+	return n > 1
+}
