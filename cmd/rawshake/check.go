@@ -157,7 +157,7 @@ func (f *checkFlags) probe(cmd *cobra.Command) (c rawshake.Config, err error) {
 	}
 	c = rawshake.Config{
 		Timeout: time.Duration(f.timeout), Attempts: f.attempts.value,
-		Source: f.source.Addr, Interface: f.device.name,
+		Source: f.source.Addr, Interface: f.device.name, MaxInFlight: f.parallel.value,
 		Logger: slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	if c.Method, err = rawshake.ParseMethod(f.method); err != nil {

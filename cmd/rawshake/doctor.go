@@ -87,8 +87,7 @@ func (f *doctorFlags) run(cmd *cobra.Command, args []string) error {
 			code = exit.System
 		}
 	}
-	var signal exit.Signal
-	if errors.As(context.Cause(cmd.Context()), &signal) {
+	if signal, ok := exit.BySignal(cmd.Context()); ok {
 		code = signal.Code()
 	}
 	return exit.Quietly(code)

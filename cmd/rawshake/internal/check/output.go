@@ -3,7 +3,6 @@ package check
 import (
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/rawshake/rawshake/scan/record"
 )
@@ -58,6 +57,3 @@ func (o *output) summaries(all []record.Summary) error {
 func (o *output) note(format string, args ...any) {
 	fmt.Fprintf(o.stderr, format+"\n", args...)
 }
-
-// now is the time of a record that has none of its own.
-func now() time.Time { return time.Now() }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -94,35 +93,6 @@ func openError(c rawshake.Config, err error) error {
 	return exit.With(exit.System, err)
 }
 
-// openPackets opens what packets are written to.
-func (r *run) openPackets() (closePackets func() error, err error) {
-	var lines, capture io.Writer
-	file := io.NopCloser(nil)
-	if r.Trace {
-		lines = r.Stderr
-	}
-	if r.Pcap != "" {
-		f, err := os.Create(r.Pcap)
-		if err != nil {
-			return nil, exit.With(exit.System, fmt.Errorf("--pcap: %w", err))
-		}
-		capture, file = f, f
-	}
-	if lines == nil && capture == nil {
-		return func() error { return nil }, nil
-	}
-	if r.packets, err = packetlog.New(lines, capture); err != nil {
-		return nil, exit.With(exit.System, errors.Join(fmt.Errorf("--pcap: %w", err), file.Close()))
-	}
-	r.Probe.Trace = func(p rawshake.TracePacket) { r.packets.Add(p.Time, p.Out, p.Data) }
-	return func() error {
-		if err := errors.Join(r.packets.Close(), file.Close()); err != nil {
-			return fmt.Errorf("writing packets: %w", err)
-		}
-		return nil
-	}, nil
-}
-
 // run probes and writes verdicts until there is nothing more to come.
 func (r *run) run(parent context.Context) (err error) {
 	ctx, cancel := context.WithCancel(parent)
@@ -163,13 +133,6 @@ func (r *run) wrote(err error) error {
 		return exit.With(exit.System, fmt.Errorf("writing results: %w", err))
 	}
 	return nil
-}
-
-func (r *run) warnConnect(m rawshake.Method) {
-	if m == rawshake.MethodConnect && r.packets != nil && !r.warned {
-		r.warned = true
-		r.out.note("rawshake check: probing by connect, which has no packets to show: --trace and --pcap stay empty")
-	}
 }
 
 // feed starts all probes, and ends the outcomes when the last is in.
@@ -240,8 +203,7 @@ func (r *run) unresolved(ctx context.Context, i int, h Host, err error) {
 
 // finish writes the figures and chooses the exit code.
 func (r *run) finish(ctx context.Context, failed error, stats rawshake.Stats) error {
-	var signal exit.Signal
-	interrupted := errors.As(context.Cause(ctx), &signal)
+	signal, interrupted := exit.BySignal(ctx)
 	if failed == nil {
 		failed = r.summary(interrupted)
 	}
@@ -273,27 +235,4 @@ func (r *run) summary(interrupted bool) error {
 		r.out.note("%v", &r.totals)
 	}
 	return nil
-}
-
-// wait sleeps until t; it reports false if ctx ends first.
-func wait(ctx context.Context, t time.Time) bool {
-	d := time.Until(t)
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

@@ -53,16 +53,10 @@ func Run(ctx context.Context, o Options) error {
 	if err == nil {
 		d.w.printf("\nThree verdicts, and no connection was made. Try it on something of yours: rawshake check HOST:PORT\n")
 	}
-	return ended(ctx, errors.Join(err, d.w.err))
-}
-
-// ended gives an error its exit code: that of a signal if there was one.
-func ended(ctx context.Context, err error) error {
-	var signal exit.Signal
-	if errors.As(context.Cause(ctx), &signal) {
-		return exit.Quietly(signal.Code())
+	if _, interrupted := exit.BySignal(ctx); interrupted {
+		return exit.Ended(ctx)
 	}
-	return exit.With(exit.System, err)
+	return exit.With(exit.System, errors.Join(err, d.w.err))
 }
 
 // family shows the three ports of one family.
