@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 func TestLabLinksFollow(t *testing.T) {
@@ -37,16 +38,26 @@ func TestLabLinksFollow(t *testing.T) {
 	if l.Generation() == before {
 		t.Error("the generation stays")
 	}
-	// A bridge says of its port what would read as the port's end.
-	run(t, "ip link add br0 type bridge")
-	run(t, "ip link set va master br0")
-	run(t, "ip link set va nomaster")
 	run(t, "ip link add late type veth peer name other")
 	expect("new", ifindex(t, "late"), LinkState{Exists: true})
-	expect("out of the bridge", va, LinkState{Exists: true})
 	index := ifindex(t, "late")
 	check(t, netlink.LinkDel(link(t, "late")))
 	expect("gone", index, LinkState{})
+}
+
+// A bridge says of its port what would read as the port's end.
+func TestLinksIgnoreBridges(t *testing.T) {
+	l := &Links{}
+	l.states.Store(&map[int]LinkState{3: {Exists: true}})
+	say := func(family uint8) {
+		l.notice(message{kind: unix.RTM_DELLINK, body: newRequest(unix.RTM_DELLINK, unix.IfInfomsg{Family: family, Index: 3}).body})
+	}
+	if say(unix.AF_BRIDGE); !l.State(3).Exists {
+		t.Error("the interface is gone when it leaves a bridge")
+	}
+	if say(unix.AF_UNSPEC); l.State(3).Exists {
+		t.Error("the interface stays")
+	}
 }
 
 func TestVRFDevice(t *testing.T) {

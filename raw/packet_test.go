@@ -39,6 +39,8 @@ func TestLabSendFrames(t *testing.T) {
 			check(t, err)
 			defer s.Close()
 			h := linkHeader(t, p, v6)
+			tap := openTestRing(t, v6, false, 0, tcpTo(t, v6, 7777))
+			check(t, unix.Bind(tap.fd, &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_ALL)}))
 			var sent [][]byte
 			for i := range BatchSize {
 				b := segment{src: src, dst: dst, sport: uint16(i), dport: 7777, flags: "S"}.bytes(t)
@@ -52,10 +54,63 @@ func TestLabSendFrames(t *testing.T) {
 			if len(got) != BatchSize {
 				t.Fatalf("v6 %v, qdisc %v: %d arrived", v6, qdisc, len(got))
 			}
+			if seen := packets(t, tap); (seen > 0) != qdisc {
+				t.Errorf("v6 %v, qdisc %v: a packet tap saw %d frames", v6, qdisc, seen)
+			}
 			for i := range got {
 				if string(got[i].Data) != string(sent[i]) {
 					t.Fatalf("v6 %v, qdisc %v: packet %d: %x\nsent %x", v6, qdisc, i, got[i].Data, sent[i])
 				}
+			}
+		}
+	}
+}
+
+// packets is how many the kernel put into the ring's socket.
+func packets(t testing.TB, r *Ring) int {
+	t.Helper()
+	s, err := unix.GetsockoptTpacketStats(r.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
+	check(t, err)
+	return int(s.Packets)
+}
+
+// A ring shows what is for this host: neither what the link delivered though
+// it is for another, nor what leaves.
+func TestLabRingIsForThisHost(t *testing.T) {
+	for _, blocks := range []bool{false, true} {
+		p := newPeer(t)
+		r := openTestRing(t, false, blocks, 0, tcpTo(t, false, 7777))
+		// Bound to everything it gets what leaves, too.
+		check(t, unix.Bind(r.fd, &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_ALL)}))
+		s, err := OpenPacket(ifindex(t, "va"), SocketConfig{Qdisc: true})
+		check(t, err)
+		defer s.Close()
+		out := segment{src: here4, dst: there4, sport: 1, dport: 7777, flags: "R"}.bytes(t)
+		s.SetLink(0, copy(s.Frame(0)[Headroom:], out), linkHeader(t, p, false))
+		_, err = s.Send(0, 1)
+		check(t, err)
+		ours := linkHeader(t, p, false)
+		*ours = [14]byte([]byte{6: 2, 12: 8, 13: 0})
+		copy(ours[:6], link(t, "va").Attrs().HardwareAddr)
+		others := *ours
+		others[5] ^= 1
+		p.do(func() {
+			s, err := OpenPacket(ifindex(t, "vb"), SocketConfig{})
+			check(t, err)
+			defer s.Close()
+			in := segment{src: there4, dst: here4, sport: 2, dport: 7777, flags: "R"}.bytes(t)
+			for i, h := range []*[14]byte{&others, ours} {
+				s.SetLink(i, copy(s.Frame(i)[Headroom:], in), h)
+			}
+			_, err = s.Send(0, 2)
+			check(t, err)
+		})
+		if got := collect(t, r, 1); len(got) != 1 || got[0].Data[21] != 2 {
+			t.Errorf("blocks %v: got %d: %v", blocks, len(got), got)
+		}
+		if !blocks {
+			if n := packets(t, r); n != 3 {
+				t.Errorf("the ring held %d packets: this test tests nothing", n)
 			}
 		}
 	}

@@ -137,7 +137,7 @@ func (r *Routes) note() {
 
 // settle is how long after a notice the tables are read once more: the notice
 // that a link went down comes before its routes are gone (__dev_notify_flags,
-// net/core/dev.c).
+// net/core/dev.c), and only some kernels make readers wait for that.
 const settle = 100 * time.Millisecond
 
 // follow builds a new table after each change, at once if the last one is

@@ -31,7 +31,7 @@ func crookedRoutes(t testing.TB) {
 		"ip link add vc type veth peer name vd", "ip link set vc up", "ip link set vd up",
 		"ip tuntap add dev tn mode tun", "ip link set tn up", "ip addr add 10.7.0.1/32 dev tn",
 		"ip addr add 10.8.0.1/24 dev vc", "ip addr add 10.8.1.1/24 dev vc",
-		"ip -6 addr add 2001:db8:8::1/64 dev vc nodad", "ip -6 addr add fd08::1/64 dev vc nodad",
+		"ip -6 addr add 2001:db8:4000::1/64 dev vc nodad", "ip -6 addr add 2001:db8:8::1/64 dev vc nodad", "ip -6 addr add fd08::1/64 dev vc nodad",
 		"ip -6 addr add 2001:db8:8::dead/64 dev vc nodad preferred_lft 0",
 		"ip -6 addr add 2001:db8:9:9::1/64 dev vc nodad",
 		"ip route add default via 10.9.0.254", "ip -6 route add default via fd08::fe dev vc",
@@ -48,6 +48,7 @@ func crookedRoutes(t testing.TB) {
 		"ip rule add to 10.60.0.0/24 prohibit",
 		"ip -6 route add fd40::/32 via fd08::7 dev vc table 77", "ip -6 rule add to fd40:0::/30 lookup 77",
 		"ip -6 route add 2002::/16 via fd08::2 dev vc", "ip -6 route add fec0::/16 via fd08::2 dev vc",
+		"ip addrlabel add prefix 2600:5::/32 label 5", // that of fc00::/7
 		"ip route add local 10.70.0.0/24 dev lo", "ip -6 route add local fd70::/64 dev lo",
 	} {
 		run(t, command)
@@ -70,9 +71,8 @@ func TestLabRoutesAgreeWithKernel(t *testing.T) {
 			if c.Source.IsValid() && c.Source.Is6() != v6 {
 				continue
 			}
-			cells := table.cells[family(loopback(v6))]
 			for range 3000 {
-				dst := near(random, cells, v6).Unmap()
+				dst := near(random, v6).Unmap()
 				got, err := r.Lookup(dst)
 				fresh := r.resolve(table, dst, r.oif)
 				if got != fresh.route || err != fresh.err {
@@ -87,17 +87,50 @@ func TestLabRoutesAgreeWithKernel(t *testing.T) {
 	}
 }
 
-// near picks an address beside a bound, or somewhere in a cell.
-func near(random *rand.Rand, c *cells, v6 bool) netip.Addr {
-	k := c.starts[random.IntN(len(c.starts))]
-	switch shift := random.IntN(4); shift {
+// seeds are prefixes at whose bounds something changes in crookedRoutes, and
+// own addresses. They are written down here, so that a bound that the cells
+// lack is looked at all the same.
+var seeds = [2][]netip.Prefix{prefixes(
+	"0.0.0.0/0", "0.0.0.0/32", "10.0.0.0/8", "10.7.0.1/32", "10.8.0.0/24", "10.8.0.255/32", "10.8.1.0/24", "10.8.1.1/32", "10.9.0.0/24",
+	"10.20.0.0/16", "10.20.3.0/24", "10.21.0.0/16", "10.22.0.0/17", "10.30.0.0/16", "10.31.0.0/16", "10.32.0.0/16", "10.40.0.0/15",
+	"10.40.0.0/16", "10.40.9.0/24", "10.50.0.0/16", "10.51.0.0/16", "10.60.0.0/24", "10.70.0.0/24", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32",
+), prefixes(
+	"::/0", "::/128", "::1/128", "::/96", "2001:db8:4000::/64", "2001:db8:4000::1/128", "2600:5::/32", "2001:db8:8::/64", "2001:db8:8::1/128", "2001:db8:8::dead/128", "2001:db8:9:9::/64", "2001:db8:9:9::1/128",
+	"2001::/32", "2002::/16", "fc00::/7", "fd08::/64", "fd09::/64", "fd09::1/128", "fd21::/32", "fd30::/32", "fd31::/32", "fd32::/32",
+	"fd40::/32", "fd40::/30", "fd70::/64", "fe80::/10", "fe80::/64", "fec0::/10", "fec0::/16", "ff00::/8",
+)}
+
+func prefixes(texts ...string) (all []netip.Prefix) {
+	for _, text := range texts {
+		all = append(all, netip.MustParsePrefix(text))
+	}
+	return all
+}
+
+// near picks an address beside a bound of a prefix, inside it, or one that
+// parts from its first address at any bit.
+func near(random *rand.Rand, v6 bool) netip.Addr {
+	all := seeds[0]
+	bits := 32
+	if v6 {
+		all, bits = seeds[1], 128
+	}
+	first, last := bounds(all[random.IntN(len(all))])
+	k := first
+	switch random.IntN(4) {
 	case 0:
-	case 1:
 		k.lo--
+	case 1:
+		k = last
 	case 2:
-		k.lo += random.Uint64N(1 << 16)
+		k, _ = last.next(v6)
 	case 3:
-		k.lo ^= random.Uint64() >> random.IntN(64)
+		if part := random.IntN(bits); part >= 64 {
+			k.hi ^= 1<<(part-64) | random.Uint64()&(1<<(part-64)-1)
+			k.lo = random.Uint64()
+		} else {
+			k.lo ^= 1<<part | random.Uint64()&(1<<part-1)
+		}
 	}
 	if !v6 {
 		return addr4(uint32(k.lo))
@@ -282,7 +315,9 @@ func TestLabRouteChangesAreNoticed(t *testing.T) {
 			}
 		}
 	}
-	for range 20 { // the routes go a moment after the notice
+	run(t, "ip route del 198.51.100.0/28")
+	sysctl(t, "net/ipv6/conf/va/disable_ipv6", "1") // its notices would hide that IPv4 has none
+	for range 50 {                                  // the routes go a moment after the notice
 		down(t, "va")
 		expect("down", far4, fails(unix.ENETUNREACH))
 		up(t, "va")
