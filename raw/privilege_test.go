@@ -53,6 +53,9 @@ const (
 
 func TestLabCheckPrivilegeInSandbox(t *testing.T) {
 	requireRoot(t)
+	if runtime.GOARCH == "386" {
+		t.Skip("socket(2) goes through socketcall(2) here, whose arguments no filter sees")
+	}
 	for _, wrapper := range [][]string{{"env"}, onlyNetRaw} {
 		if got := startChild(t, wrapper, "sandbox"); !strings.Contains(got, "RestrictAddressFamilies=") {
 			t.Error(got)
