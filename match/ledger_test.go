@@ -28,6 +28,20 @@ func TestLedgerTakesInTurn(t *testing.T) {
 	}
 }
 
+func TestLedgerQuiet(t *testing.T) {
+	l := NewLedger(4, 1)
+	if q := l.Quiet(someTarget4, 7); q != 7 {
+		t.Errorf("quiet for %d ticks before the first answer", q)
+	}
+	l.Heard(someTarget4, ^uint32(0)-2)
+	if q := l.Quiet(someTarget4, 7); q != 10 {
+		t.Errorf("quiet for %d ticks, want 10", q)
+	}
+	if l.Taken(someTarget4, 0) {
+		t.Error("an answer takes ports")
+	}
+}
+
 func TestLedgerRows(t *testing.T) {
 	for _, c := range []struct{ inFlight, rows int }{{1, 1024}, {16384, 1024}, {16 * 1025, 2048}, {1 << 20, 1 << 16}, {MaxSlots, 1 << 16}} {
 		if l := NewLedger(4, c.inFlight); len(l.rows) != c.rows {
@@ -57,7 +71,7 @@ func TestLedgerSpreads(t *testing.T) {
 		},
 	} {
 		l := NewLedger(64, 1<<20)
-		rows := map[*uint64]int{}
+		rows := map[*row]int{}
 		most := 0
 		for i := range 1 << 16 {
 			r := l.row(target(i))
@@ -76,7 +90,7 @@ func TestLedgerModel(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(6, 7))
 	l := NewLedger(ports, 1)
 	var targets []netip.AddrPort
-	used := map[*uint64]bool{}
+	used := map[*row]bool{}
 	for i := uint16(1); len(targets) < 50; i++ {
 		if at := netip.AddrPortFrom(someTarget6.Addr(), i); !used[l.row(at)] {
 			used[l.row(at)] = true

@@ -106,7 +106,10 @@ func (s *Slot[A]) setGen(g uint8) {
 // before, so that RTTs of both can be told.
 func (s *Slot[A]) SetSent(at, late time.Duration) {
 	s.meta = s.meta&^sentMask | uint64(at/sentUnit)&sentMask
-	units := min(max(late/lateUnit, 0), lateMax)
+	units := late / lateUnit
+	if units < 0 || units > lateMax {
+		units = lateMax
+	}
 	s.route = s.route&pathMask | uint16(units)<<lateShift
 }
 
@@ -117,12 +120,16 @@ func (s *Slot[A]) Since(now time.Duration) time.Duration {
 }
 
 // RTT returns the time from the send of the given attempt until now: exact for the last one, within 128 µs for the one
-// before it, and within the lateness of the sends between for older ones.
+// before it, and within the lateness of the sends between for older ones. It is 0 if the last send was not by plan, earlier or
+// 16 ms later: then it cannot be told.
 func (s *Slot[A]) RTT(now time.Duration, attempt int, plan *Plan) time.Duration {
 	rtt := s.Since(now)
 	if last := s.Attempt(); attempt < last {
-		rtt += plan.Between(attempt, last)
-		rtt += time.Duration(s.route>>lateShift)*lateUnit + lateUnit/2
+		late := s.route >> lateShift
+		if late == lateMax {
+			return 0
+		}
+		rtt += plan.Between(attempt, last) + time.Duration(late)*lateUnit + lateUnit/2
 	}
 	return max(rtt, 0)
 }

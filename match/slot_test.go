@@ -114,9 +114,11 @@ func TestRTT(t *testing.T) {
 		{1, 0, 5 * time.Millisecond, 1025 * time.Millisecond, 128 * time.Microsecond},
 		{2, 1, 15 * time.Millisecond, 2035 * time.Millisecond, 128 * time.Microsecond},
 		{2, 0, time.Millisecond, 3021 * time.Millisecond, 128 * time.Microsecond},
-		{1, 0, -time.Millisecond, 1020 * time.Millisecond, 128 * time.Microsecond},
-		{1, 0, time.Hour, 1020*time.Millisecond + lateMax*lateUnit, lateUnit / 2}, // as late as can be told
-		{4, 3, 0, 20 * time.Millisecond, 128 * time.Microsecond},                  // an attempt beyond the plan
+		{1, 0, -100 * time.Microsecond, 1020 * time.Millisecond, 128 * time.Microsecond},
+		{1, 0, -900 * time.Millisecond, 0, 0}, // earlier than planned
+		{1, 0, 15900 * time.Microsecond, 1035900 * time.Microsecond, 128 * time.Microsecond},
+		{1, 0, 16500 * time.Microsecond, 0, 0},                   // later than can be told
+		{4, 3, 0, 20 * time.Millisecond, 128 * time.Microsecond}, // an attempt beyond the plan
 		{4, 2, 0, 3020 * time.Millisecond, 128 * time.Microsecond},
 	} {
 		var s Slot[[4]byte]

@@ -17,8 +17,9 @@ func (f *family[A]) fire() int {
 		case f.over(s):
 			s.Clear(match.FlagQueued)
 			f.conclude(id, s)
-		case s.Is(match.FlagQueued):
+		case s.Is(match.FlagQueued): // it may share a port now; if it is in a queue, only the first place counts
 			f.table.Arm(id, s.Final)
+			f.queue.push(id)
 		case int32(f.tickNow()-next) >= 0:
 			f.enqueue(id, s)
 		default: // it fired early: the wheel goes no further

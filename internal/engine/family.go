@@ -15,9 +15,10 @@ import (
 // family is the half of a shard that deals with one address family.
 type family[A match.Addr] struct {
 	*Shard
-	table *match.Table[A]
-	queue queue[match.ID] // probes whose next attempt waits for its turn
-	six   bool
+	table   *match.Table[A]
+	queue   queue[match.ID] // probes whose next attempt waits for its turn
+	waiting queue[match.ID] // probes whose next attempt waits for a source port
+	six     bool
 }
 
 // submit takes a slot and begins, unless the verdict is known already.
@@ -42,9 +43,13 @@ func (f *family[A]) submit(target netip.AddrPort, user uint32, timeout time.Dura
 	s.SetPath(path)
 	s.SetSent(f.at, 0) // until the first send, this is when the probe was submitted
 	f.hold(s, match.Overload)
-	if f.cfg.Pacer == nil || paid {
+	switch first := f.queue.len() == 0 && f.waiting.len() == 0; {
+	case first && (paid || f.cfg.Pacer == nil):
 		f.attempt(id, s)
-	} else {
+	case paid:
+		f.credit++
+		fallthrough
+	default:
 		f.enqueue(id, s)
 	}
 	return Ticket{id, f.six}, true
@@ -139,6 +144,9 @@ func (f *family[A]) dropPort(s *match.Slot[A]) {
 	if s.Is(match.FlagHeld) {
 		s.Clear(match.FlagHeld)
 		f.ledger.Give(netip.AddrPortFrom(s.Addr(), s.Port), s.PortIndex())
+		for f.waiting.len() > 0 { // it may be what they wait for
+			f.queue.push(f.waiting.pop())
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ package engine_test
 import (
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rawshake/rawshake/internal/engine"
@@ -337,6 +338,7 @@ func TestTwoFronts(t *testing.T) {
 			b.want(t, match.Open, match.SYNACK, 10*ms)
 			time.Sleep(5 * ms)
 		}
+		synctest.Wait()
 		if shared.met != 0 || shared.resets != 40 || len(shared.halfOpen) != 0 {
 			t.Errorf("%d SYNs met a half-open connection, %d resets, %d left open", shared.met, shared.resets, len(shared.halfOpen))
 		}

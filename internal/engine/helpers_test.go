@@ -4,6 +4,7 @@ package engine_test
 
 import (
 	"context"
+	"iter"
 	"net/netip"
 	"slices"
 	"sync"
@@ -199,5 +200,20 @@ func wantTimes(t *testing.T, got []time.Duration, want ...time.Duration) {
 	t.Helper()
 	if !slices.Equal(got, want) {
 		t.Errorf("at %v, want %v", got, want)
+	}
+}
+
+// verdicts streams targets through the Front and yields their verdicts.
+func verdicts(t *testing.T, f *engine.Front, targets []netip.AddrPort, timeout time.Duration) iter.Seq[engine.Verdict] {
+	t.Helper()
+	return func(yield func(engine.Verdict) bool) {
+		for v, err := range f.All(t.Context(), slices.Values(targets), timeout, 1<<16) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !yield(*v) {
+				return
+			}
+		}
 	}
 }

@@ -75,6 +75,7 @@ func (f *family[A]) answered(id match.ID, attempt int, r *craft.Reply, a *Arriva
 	f.local(v, path, r)
 	f.counters.Answers++
 	target := netip.AddrPortFrom(r.Remote, r.RemotePort)
+	f.ledger.Heard(target, f.tickNow())
 	f.settle(id, s, v)
 	if r.Kind == craft.SYNACK {
 		f.reset(path, target, r.LocalPort, r.Ack)

@@ -87,9 +87,9 @@ func (f *family[A]) clear(id match.ID, s *match.Slot[A], path *outlet, target ne
 		f.conclude(id, s)
 		return 0, false
 	}
-	port, ok := f.pickPort(s, target)
-	if !ok {
-		f.table.Arm(id, f.tickNow()+1)
+	port, patience := f.pickPort(s, target)
+	if patience > 0 {
+		f.await(id, s, patience)
 		return 0, false
 	}
 	if !f.unresolved.admit(f.Shard, path, target.Addr()) {
@@ -107,20 +107,30 @@ func (f *family[A]) postpone(id match.ID, s *match.Slot[A], port int, why match.
 	f.table.Arm(id, f.tickNow()+ticks)
 }
 
+// await has a probe wait for a source port, in the order of arrival, until it may share one.
+func (f *family[A]) await(id match.ID, s *match.Slot[A], patience time.Duration) {
+	s.Set(match.FlagQueued)
+	f.waiting.push(id)
+	f.table.Arm(id, tickAt(f.at+patience))
+}
+
 // pickPort chooses the source port of the next attempt: one that no pending probe of the target uses, and another than before.
-// False means to wait for one.
-func (f *family[A]) pickPort(s *match.Slot[A], target netip.AddrPort) (int, bool) {
+// If there is none, it says how long to wait for one.
+func (f *family[A]) pickPort(s *match.Slot[A], target netip.AddrPort) (int, time.Duration) {
 	f.rotor++
 	start := f.rotor % len(f.cfg.Ports)
 	last := -1
 	if s.Is(match.FlagSent) {
 		last = s.PortIndex()
 	}
-	port, ok := f.takePort(target, start, last)
-	if !ok && last < 0 && !f.waitedEnough(s) {
-		return 0, false
+	if len(f.cfg.Ports) == 1 && s.Is(match.FlagHeld) {
+		return last, 0
 	}
-	if !ok { // in use: shared
+	port, ok := f.takePort(target, start, last)
+	if !ok { // in use: shared, if at all
+		if patience := f.patience(s, target); patience > 0 {
+			return 0, patience
+		}
 		port = start
 		if port == last {
 			port = (port + 1) % len(f.cfg.Ports)
@@ -130,7 +140,7 @@ func (f *family[A]) pickPort(s *match.Slot[A], target netip.AddrPort) (int, bool
 	if ok {
 		s.Set(match.FlagHeld)
 	}
-	return port, true
+	return port, 0
 }
 
 // takePort takes a free port from start on. It leaves out the last one, and one that would make the segment its own answer.
@@ -149,10 +159,16 @@ func (f *family[A]) isSelf(target netip.AddrPort, port int) bool {
 	return f.cfg.Ports[port] == target.Port()
 }
 
-func (f *family[A]) waitedEnough(s *match.Slot[A]) bool {
+// patience is how long a probe should wait for a port of its own before it shares one. A later attempt keeps to its schedule
+// unless the target has answered others since the one before.
+func (f *family[A]) patience(s *match.Slot[A], target netip.AddrPort) time.Duration {
 	waited := s.Since(f.at)
+	quiet := time.Duration(f.ledger.Quiet(target, f.tickNow())+1) * tick
+	if s.Is(match.FlagSent) && quiet > waited {
+		return 0
+	}
 	left := time.Duration(int32(s.Final-f.tickNow())) * tick
-	return waited >= min(portWait, left)
+	return min(portWait, (waited+left)/2) - min(waited, quiet)
 }
 
 // reset sends a RST from a source port of ours to a target, if the scope lets it.

@@ -19,9 +19,11 @@ const (
 	fireAtOnce    = 256              // timers handled before packets have their turn again
 	sendAtOnce    = 256              // attempts sent before what they draw has its turn
 
-	// portWait is how long a probe waits for a source port that no other probe of its target holds. After that, or half of
-	// its time, it shares one: against a silent target, which is who holds ports that long, that does no harm.
-	portWait = 250 * time.Millisecond
+	// portWait is how long a target must have been silent, while a probe waits for a source port that no other probe of the
+	// target holds, until it shares one, where its timeout leaves that much time: the ports of a target that answers come
+	// free, and against a silent one sharing does no harm. A second SYN on a four-tuple that the target knows would draw a
+	// bare ACK or a false RST.
+	portWait = time.Second
 
 	// grace is how long the extra attempt after a loss of our own is waited for.
 	grace = time.Second
@@ -138,9 +140,9 @@ type Ticket struct {
 	six bool
 }
 
-// Submit begins a probe that must end within timeout, and within 14 days. The verdict comes through the sink, perhaps before Submit returns; ok
-// tells that it has not come yet. The caller sees to it that there is room. paid says that the pacer was asked for the first
-// packet already.
+// Submit begins a probe that must end within timeout, and within 14 days. The verdict comes through the sink, perhaps before
+// Submit returns; ok tells that it has not come yet. The caller sees to it that there is room. paid says that the pacer was asked
+// for the first packet already.
 func (s *Shard) Submit(target netip.AddrPort, user uint32, timeout time.Duration, paid bool) (t Ticket, ok bool) {
 	if target.Addr().Is4() {
 		return s.v4.submit(target, user, timeout, paid)

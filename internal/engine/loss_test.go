@@ -1,0 +1,287 @@
+//go:build linux && !android
+
+package engine_test
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rawshake/rawshake/internal/engine"
+	"github.com/rawshake/rawshake/internal/wiretest"
+	"github.com/rawshake/rawshake/match"
+)
+
+// crowded has a ring with one place drop the answers to SYNs for which drop holds: another packet arrives before each.
+func crowded(w *wiretest.Wire, h wiretest.Host, drop func(syn wiretest.Segment) bool) {
+	w.Ring = 1
+	w.Host = func(pkt []byte) []wiretest.Packet {
+		s, _ := wiretest.Parse(pkt)
+		if !s.SYN || !drop(s) {
+			return h(pkt)
+		}
+		return append([]wiretest.Packet{{Data: []byte("another packet")}}, h(pkt)...)
+	}
+}
+
+// first holds for the first n SYNs.
+func first(n int) func(wiretest.Segment) bool {
+	return func(wiretest.Segment) bool { n--; return n >= 0 }
+}
+
+// An open target whose answer our ring dropped is asked once more when its time is over, and found.
+func TestDroppedAnswer(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		w := wiretest.New(nil)
+		crowded(w, wiretest.Open, first(1))
+		f := open(t, w, plan(t, 0))
+		p := start(t.Context(), f, target, 500*ms)
+		p.want(t, match.Open, match.SYNACK, 500*ms)
+		check(t, p.v, match.Open, match.SYNACK, 1, 0)
+		if c := counters(t, f); c.RingDrops != 1 || c.Requeued != 1 || c.Verdicts[match.Filtered] != 0 {
+			t.Errorf("counters %+v", c)
+		}
+		wantSent(t, w, 2, 1)
+	})
+}
+
+// Another attempt that is due anyway finds it as well; then there is no extra one.
+func TestDroppedAnswerOfEarlierAttempt(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		w := wiretest.New(nil)
+		crowded(w, wiretest.Open, first(1))
+		f := open(t, w, nil)
+		start(t.Context(), f, target, 3*time.Second).want(t, match.Open, match.SYNACK, time.Second)
+		if c := counters(t, f); c.Requeued != 0 {
+			t.Errorf("%d requeued", c.Requeued)
+		}
+		wantSent(t, w, 2, 1)
+	})
+}
+
+// Every probe that was pending during a drop, whosever the packet was, gets exactly one extra attempt; others get none.
+func TestDropsAndSilence(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		noisy := nth(target, 100)
+		byPort := wiretest.ByPort(map[uint16]wiretest.Host{noisy.Port() + 1: wiretest.Open}, wiretest.Silent)
+		w := wiretest.New(nil)
+		crowded(w, byPort, func(s wiretest.Segment) bool { return s.To.Port() == noisy.Port()+1 })
+		f := open(t, w, plan(t, 0, 400*ms))
+		began := time.Now()
+		pendings := startIn(t.Context(), f, time.Second, many(target, 5)...)
+		time.Sleep(100 * ms)
+		dropped := start(t.Context(), f, shift(noisy, 1), 50*ms)
+		time.Sleep(600 * ms) // the next ones begin after the drop was noticed
+		later := startIn(t.Context(), f, time.Second, nth(target, 50), nth(target, 51))
+		for _, p := range pendings {
+			p.want(t, match.Filtered, match.Timeout, 2*time.Second) // a second of grace for the extra attempt
+			if p.v.Attempt != 2 {
+				t.Errorf("%v: attempt %d", p.v.Target, p.v.Attempt)
+			}
+		}
+		dropped.want(t, match.Unsent, match.LossOfOurs, 50*ms+time.Second)
+		for _, p := range later {
+			p.want(t, match.Filtered, match.Timeout, time.Second)
+		}
+		count := map[netip.AddrPort][]time.Duration{}
+		for _, to := range []netip.AddrPort{target, nth(target, 4), nth(target, 50)} {
+			count[to] = times(w, began, func(s wiretest.Segment) bool { return s.SYN && s.To == to })
+		}
+		wantTimes(t, count[target], 0, 400*ms, time.Second)
+		wantTimes(t, count[nth(target, 4)], 0, 400*ms, time.Second)
+		wantTimes(t, count[nth(target, 50)], 700*ms, 1100*ms)
+		if c := counters(t, f); c.Requeued != 6 {
+			t.Errorf("%d requeued, want 6", c.Requeued)
+		}
+	})
+}
+
+// Silence whose reason may be our own loss, again, is no verdict on the target.
+func TestLostAgain(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		w := wiretest.New(nil)
+		crowded(w, wiretest.Open, func(wiretest.Segment) bool { return true })
+		f := open(t, w, plan(t, 0))
+		p := start(t.Context(), f, target, 500*ms)
+		p.want(t, match.Unsent, match.LossOfOurs, 1500*ms)
+		if p.v.Errno != 0 || p.v.Attempt != 1 {
+			t.Errorf("errno %v, attempt %d", p.v.Errno, p.v.Attempt)
+		}
+		wantSent(t, w, 2, 0)
+	})
+}
+
+// The extra attempt may be refused by full buffers: it is repeated, and if that does not help either, our loss remains.
+func TestExtraAttemptRefused(t *testing.T) {
+	for _, refused := range []time.Duration{100 * ms, time.Hour} {
+		families(t, func(t *testing.T, target netip.AddrPort) {
+			w := wiretest.New(nil)
+			crowded(w, wiretest.Open, first(1))
+			began := time.Now()
+			w.SendErr = func([]byte) error {
+				if at := time.Since(began); at >= 500*ms && at < 500*ms+refused {
+					return syscall.ENOBUFS
+				}
+				return nil
+			}
+			f := open(t, w, plan(t, 0))
+			p := start(t.Context(), f, target, 500*ms)
+			if refused > time.Second {
+				p.want(t, match.Unsent, match.LossOfOurs, 1500*ms)
+			} else {
+				p.want(t, match.Open, match.SYNACK, 600*ms)
+			}
+		})
+	}
+}
+
+// With fifteen attempts planned, the sixteenth is the extra one, and a verdict on the way to it has the right RTT.
+func TestExtraAttemptBeyondThePlan(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		w := wiretest.New(nil)
+		crowded(w, wiretest.Open, func(wiretest.Segment) bool { return true })
+		f := open(t, w, every(t, 10*ms, match.MaxAttempts))
+		p := start(t.Context(), f, target, 500*ms)
+		p.want(t, match.Unsent, match.LossOfOurs, 1500*ms)
+		if p.v.Attempt != match.MaxAttempts {
+			t.Errorf("attempt %d", p.v.Attempt)
+		}
+		wantSent(t, w, 16, 0)
+	})
+}
+
+// A small ring and many open targets: all are found.
+func TestManyDrops(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		w := wiretest.New(wiretest.Open)
+		w.Ring = 20 // of a batch of 64
+		f := open(t, w, plan(t, 0))
+		const n = 2000
+		states := map[match.State]int{}
+		for round := 0; round < 2; round++ {
+			for v := range verdicts(t, f, many(nth(target, round*n), n), 300*ms) {
+				if states[v.State]++; v.State == match.Filtered {
+					t.Fatalf("%v is filtered", v.Target)
+				}
+			}
+		}
+		c := counters(t, f)
+		if c.RingDrops == 0 || c.Requeued == 0 {
+			t.Errorf("%d drops, %d requeued: the test tests nothing", c.RingDrops, c.Requeued)
+		}
+		if states[match.Open]+states[match.Unsent] != 2*n {
+			t.Errorf("states %v", states)
+		}
+	})
+}
+
+// translator is a host behind a local address translation: the ring sees its answers with the wrong address. After Confirm,
+// sockets see them with the one that was asked.
+func translator(target netip.AddrPort, delay time.Duration, answer func(wiretest.Segment) wiretest.Segment) (w *wiretest.Wire, confirms *atomic.Int32) {
+	confirms = new(atomic.Int32)
+	var tapped atomic.Int64 // sockets see what arrives after that
+	w = wiretest.New(nil)
+	real := router(target)
+	w.Host = syns(func(syn wiretest.Segment) []wiretest.Packet {
+		asked := answer(syn)
+		time.AfterFunc(delay, func() {
+			w.Inject(changed(asked, func(s *wiretest.Segment) { s.From = netip.AddrPortFrom(real, 8080) }).Bytes())
+			if confirms.Load() > 0 && time.Now().UnixNano() > tapped.Load() {
+				w.InjectTranslated(asked.Bytes())
+			}
+		})
+		return nil
+	})
+	w.OnConfirm = func() { tapped.Store(time.Now().UnixNano()); confirms.Add(1) }
+	return w, confirms
+}
+
+// A reply from another address with a valid ISN makes the engine look at what sockets see, and the probe asks again.
+func TestTranslated(t *testing.T) {
+	for _, c := range []struct {
+		answer func(wiretest.Segment) wiretest.Segment
+		state  match.State
+		reason match.Reason
+		rsts   int
+	}{
+		{wiretest.Segment.SYNACK, match.Open, match.SYNACK, 1},
+		{wiretest.Segment.Refusal, match.Closed, match.RST, 0},
+	} {
+		families(t, func(t *testing.T, target netip.AddrPort) {
+			w, confirms := translator(target, 10*ms, c.answer)
+			f := open(t, w, nil)
+			p := start(t.Context(), f, target, time.Second)
+			p.want(t, c.state, c.reason, 20*ms)
+			check(t, p.v, c.state, c.reason, 1, 10*ms)
+			wantSent(t, w, 2, 2*c.rsts) // the half-open connection of the first attempt is reset, too
+			for _, s := range wireOf(w) {
+				if s.To != target {
+					t.Errorf("%+v is not to the address that was asked", s)
+				}
+			}
+			for i := range 3 { // from now on at the first attempt
+				check(t, probe(t, f, nth(target, i), time.Second), c.state, c.reason, 0, 10*ms)
+			}
+			wantSent(t, w, 5, 5*c.rsts)
+			if n := confirms.Load(); n != 1 {
+				t.Errorf("confirmed %d times", n)
+			}
+		})
+	}
+}
+
+// All probes whose answers came before the engine looked ask again.
+func TestManyTranslated(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		w, confirms := translator(target, 10*ms, wiretest.Segment.SYNACK)
+		f := open(t, w, nil)
+		n := 0
+		for v := range verdicts(t, f, many(target, 50), 800*ms) {
+			if n++; v.State != match.Open || v.Attempt != 1 {
+				t.Errorf("%v is %v after attempt %d", v.Target, v.State, v.Attempt)
+			}
+		}
+		if n != 50 || confirms.Load() != 1 {
+			t.Errorf("%d verdicts, confirmed %d times", n, confirms.Load())
+		}
+		wantSent(t, w, 100, 100)
+	})
+}
+
+// Where the wire cannot look there, nothing changes.
+func TestTranslatedUnconfirmed(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		w, _ := translator(target, 10*ms, wiretest.Segment.SYNACK)
+		w.OnConfirm = nil
+		f := open(t, w, nil)
+		check(t, probe(t, f, target, 1500*ms), match.Filtered, match.Timeout, 1, 0)
+		wantSent(t, w, 2, 0)
+	})
+}
+
+// Who does not know the ISN cannot make the engine look.
+func TestForgedTranslation(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		confirms := 0
+		w := wiretest.New(syns(func(syn wiretest.Segment) (all []wiretest.Packet) {
+			for i := range uint32(1000) {
+				forged := syn.SYNACK()
+				forged.Ack += 1 + i*4_000_003
+				if i%2 == 0 {
+					forged.From = netip.AddrPortFrom(router(target), 443)
+				}
+				all = append(all, after(10*ms, forged))
+			}
+			return append(all, after(20*ms, syn.SYNACK()))
+		}))
+		w.OnConfirm = func() { confirms++ }
+		f := open(t, w, func(c *engine.Config) { c.Limit = 10 })
+		check(t, probe(t, f, target, time.Second), match.Open, match.SYNACK, 0, 20*ms)
+		if c := counters(t, f); c.Ignored != 1000 || confirms != 0 {
+			t.Errorf("%d ignored, confirmed %d times", c.Ignored, confirms)
+		}
+		wantSent(t, w, 1, 1)
+	})
+}
