@@ -25,6 +25,7 @@ func newRoot() *cobra.Command {
 connection with a RST of its own. The application behind the port never notices. It needs CAP_NET_RAW and nothing else;
 "rawshake doctor" tells how to get it.`,
 		Example: `  rawshake check example.net:443
+  rawshake scan 10.0.0.0/8 -p 80,443 -o result.jsonl
   rawshake doctor example.net:443
   rawshake demo`,
 		SilenceErrors:              true,
@@ -34,7 +35,7 @@ connection with a RST of its own. The application behind the port never notices.
 		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.With(exit.Usage, err) })
-	root.AddCommand(newCheck(), newTargets(), newDoctor(), newDemo(), newVersion())
+	root.AddCommand(newCheck(), newScan(), newTargets(), newDoctor(), newDemo(), newVersion())
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil {
 		completion.Args, completion.RunE = cobra.ArbitraryArgs, noSuchShell

@@ -1,0 +1,126 @@
+//go:build linux && !android
+
+package pass
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/rawshake/rawshake/cmd/rawshake/internal/exit"
+	"github.com/rawshake/rawshake/cmd/rawshake/internal/targets"
+	"github.com/rawshake/rawshake/cmd/rawshake/internal/term"
+	"github.com/rawshake/rawshake/match"
+	"github.com/rawshake/rawshake/scan"
+	"github.com/rawshake/rawshake/scan/checkpoint"
+	"github.com/rawshake/rawshake/scan/output"
+	"github.com/rawshake/rawshake/scan/pace"
+	"github.com/rawshake/rawshake/scan/progress"
+	"github.com/rawshake/rawshake/scan/record"
+)
+
+// announce says what begins.
+func (r *run) announce() {
+	for _, remark := range r.set.Remarks() {
+		r.say("%s", remark)
+	}
+	if r.Progress == progress.ModeOff {
+		return
+	}
+	verb := "scanning"
+	if r.Resume != nil {
+		verb = fmt.Sprintf("going on after %d of", r.Resume.Run.Done())
+	}
+	r.say("%s %s at %s: %s; seed %d", verb, targets.Amount(r.plan.size, "target"), r.plan.rates(), r.plan.duration(), r.Order.Seed)
+}
+
+// say tells people something, above the bar.
+func (r *run) say(format string, args ...any) {
+	fmt.Fprintf(r.reporter, format+"\n", args...)
+}
+
+// finish ends the outputs, tells what came of it, and chooses the exit code. failed is the error of the scan, unsaved that of its
+// last checkpoint.
+func (r *run) finish(ctx context.Context, failed, unsaved error) error {
+	t := r.scan.Totals()
+	rec := r.record(t, r.clock.total())
+	signal, signaled := exit.BySignal(ctx)
+	signaled = signaled && errors.As(failed, &signal)
+	if signaled {
+		failed = unsaved
+	}
+	rec.Complete = failed == nil && !signaled && rec.Done() == rec.Targets && t.Incomplete == 0
+	if err := r.outputs.Finish(&rec); failed == nil {
+		failed = err
+	}
+	whole := failed == nil && rec.Done() == rec.Targets
+	if whole && r.saver != nil {
+		failed = checkpoint.Remove(r.Checkpoint)
+	}
+	r.summary(&rec, t)
+	if !whole && r.saver != nil && unsaved == nil {
+		r.say("to go on: rawshake scan --resume %s", quoted(r.Checkpoint))
+	}
+	switch {
+	case failed != nil:
+		return exit.With(exit.System, failed)
+	case signaled:
+		return exit.Quietly(signal.Code())
+	}
+	return exit.Quietly(r.code(&rec, t))
+}
+
+// code is the exit code of a scan that went through: what could not be done outranks what was found.
+func (r *run) code(rec *record.Run, t scan.Totals) exit.Code {
+	if !rec.Complete {
+		return exit.Incomplete
+	}
+	if len(r.set.Unresolved()) > 0 {
+		return exit.Unresolved
+	}
+	for s := range match.NumStates {
+		if r.FailOn.Has(s) && t.Verdicts[s] > 0 {
+			return exit.NotOpen
+		}
+	}
+	return exit.OK
+}
+
+// summary writes the outcome for people, unless it stands on their terminal already, and what slowed the scan down.
+func (r *run) summary(rec *record.Run, t scan.Totals) {
+	if !r.summarized() {
+		text := strings.ReplaceAll("\n"+string(rec.AppendText(nil)), "\n# ", "\n")
+		r.say("%s", strings.TrimSpace(text))
+	}
+	if b := r.scan.Backoff(); b.Drops > 0 {
+		r.say("slowed down %d times because this machine lost packets: to %s packets/s at the lowest, for %v in all",
+			b.Drops, pace.FormatRate(math.Round(b.Lowest)), b.Slowed.Round(100*time.Millisecond))
+	}
+	if t.Requeued > 0 {
+		r.say("%s asked once more because our ring had dropped packets", targets.Amount(t.Requeued, "target"))
+	}
+	if t.Incomplete > 0 {
+		r.say("%s unsent because of losses of our own: a lower --rate may help", targets.Amount(t.Incomplete, "target"))
+	}
+}
+
+// summarized reports whether a text output has shown the summary on the terminal.
+func (r *run) summarized() bool {
+	for _, o := range r.Outputs {
+		if o.Path == output.Stdout && o.Format == output.Text && term.IsTerminal(r.Stdout) && term.IsTerminal(r.Stderr) {
+			return true
+		}
+	}
+	return false
+}
+
+// quoted is a file name as a shell reads it.
+func quoted(name string) string {
+	if strings.ContainsAny(name, " \t\n'\"\\$&|;<>()*?[]#~`!{}") {
+		return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+	}
+	return name
+}

@@ -1,0 +1,51 @@
+//go:build linux && !android
+
+package pass
+
+import (
+	"time"
+
+	"github.com/rawshake/rawshake/match"
+	"github.com/rawshake/rawshake/scan"
+	"github.com/rawshake/rawshake/scan/checkpoint"
+	"github.com/rawshake/rawshake/scan/record"
+)
+
+// record is the outcome so far. Whether it is complete is for the end to say.
+func (r *run) record(t scan.Totals, sending time.Duration) record.Run {
+	return record.Run{
+		Time: time.Now(), Targets: r.scan.Targets(), ProbesSent: t.SYNSent, SendTime: sending,
+		Open: t.Verdicts[match.Open], Closed: t.Verdicts[match.Closed], Unreachable: t.Verdicts[match.Unreachable],
+		Filtered: t.Verdicts[match.Filtered], Unsent: t.Verdicts[match.Unsent],
+		Duplicates: t.Duplicates, Ignored: t.Ignored, RingDrops: t.RingDrops, SendErrors: t.SendErrors, RSTSent: t.RSTSent,
+		Seed: r.Order.Seed, Shard: r.Order.Shard.String(),
+	}
+}
+
+// The counters of a checkpoint that the record of a run has no key for.
+const (
+	moreIncomplete = "incomplete"
+	moreRequeued   = "requeued"
+)
+
+func more(t scan.Totals) map[string]uint64 {
+	return map[string]uint64{moreIncomplete: t.Incomplete, moreRequeued: t.Requeued}
+}
+
+// stateOf is what a checkpoint says about the scan; nil when there is none, or it is from before the beginning.
+func stateOf(c *checkpoint.Checkpoint) *scan.State {
+	if c == nil || len(c.Lanes) == 0 {
+		return nil
+	}
+	r := c.Run
+	s := &scan.State{Totals: scan.Totals{
+		Incomplete: c.More[moreIncomplete], SYNSent: r.ProbesSent, RSTSent: r.RSTSent, Duplicates: r.Duplicates, Ignored: r.Ignored,
+		RingDrops: r.RingDrops, SendErrors: r.SendErrors, Requeued: c.More[moreRequeued],
+	}}
+	v := &s.Totals.Verdicts
+	v[match.Open], v[match.Closed], v[match.Unreachable], v[match.Filtered], v[match.Unsent] = r.Open, r.Closed, r.Unreachable, r.Filtered, r.Unsent
+	for _, l := range c.Lanes {
+		s.Lanes = append(s.Lanes, scan.LaneState{Position: l.Position, Pending: l.Pending})
+	}
+	return s
+}

@@ -1,0 +1,54 @@
+//go:build linux && !android
+
+package main
+
+import (
+	"github.com/rawshake/rawshake/cmd/rawshake/internal/pass"
+	"github.com/spf13/cobra"
+)
+
+const scanExitCodes = `Exit codes:
+  0  every target has its verdict
+  1  a target has one of the states of --fail-on
+  2  a name did not resolve; all else was scanned
+  3  the command line or a target is wrong
+  4  no privilege, or a system failure such as a full disk
+  5  verdicts are missing because of losses of our own
+  130, 143  ended by SIGINT, SIGTERM, after the checkpoint and the summary`
+
+func newScan() *cobra.Command {
+	f := newScanFlags()
+	cmd := &cobra.Command{
+		Use:   "scan [flags] TARGET...",
+		Short: "Probe many targets once each, in random order at a steady rate",
+		Long: `scan asks every target once and counts one verdict for each: open (a SYN-ACK answered), closed (a RST), unreachable (an ICMP error,
+or no way), filtered (silence), unsent (with the reason; it says nothing about the target). Those of --show, or what passes --filter,
+are written to the outputs, which end with a record of the run. Figures and progress go to stderr; SIGUSR1 prints the progress at once.
+
+` + targetsHelp + `
+
+Where the format of an output does not follow from its name, write it before the name: text, jsonl, csv, xml (nmap's), grepable
+(nmap's), as in csv:result. A name that ends in .zst is compressed.
+
+The state is saved every few seconds beside the first output. A scan that was interrupted, or killed, goes on with --resume and all
+its flags; every target is in the outputs once. A second SIGINT ends the program at once.
+
+` + scanExitCodes,
+		Example: `  rawshake scan 10.0.0.0/8 -p 80,443 --rate 500k -o result.jsonl
+  rawshake scan -f hosts.txt -p 22 --exclude 10.0.0.0/24 -o open.csv --fields addr,port,rtt_us,label
+  rawshake scan 2001:db8::/112 192.0.2.0/24 -p 1-1024 --show all -o all.jsonl.zst -o nmap.xml
+  rawshake scan 10.0.0.0/16 -p 443 --filter 'state = open && rtt_us > 100000'
+  rawshake scan 10.0.0.0/8 -p 443 --dry-run                 what would happen, and how long it would take
+  rawshake scan 10.0.0.0/8 -p 443 --seed 7 --shard 1/2      one half; --shard 2/2 elsewhere is the other
+  rawshake scan --resume result.jsonl.checkpoint            go on after an interruption`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o, err := f.options(cmd, args)
+			if err != nil {
+				return err
+			}
+			return pass.Run(cmd.Context(), o)
+		},
+	}
+	f.register(cmd)
+	return cmd
+}

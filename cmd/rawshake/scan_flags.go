@@ -1,0 +1,183 @@
+//go:build linux && !android
+
+package main
+
+import (
+	"os"
+	"strings"
+	"time"
+
+	"github.com/rawshake/rawshake"
+	"github.com/rawshake/rawshake/cmd/rawshake/internal/exit"
+	"github.com/rawshake/rawshake/cmd/rawshake/internal/pass"
+	"github.com/rawshake/rawshake/cmd/rawshake/internal/term"
+	"github.com/rawshake/rawshake/craft"
+	"github.com/rawshake/rawshake/scan"
+	"github.com/rawshake/rawshake/scan/checkpoint"
+	"github.com/rawshake/rawshake/scan/filter"
+	"github.com/rawshake/rawshake/scan/output"
+	"github.com/rawshake/rawshake/scan/progress"
+	"github.com/spf13/cobra"
+)
+
+// scanFlags are the flags of `rawshake scan` as they were written.
+type scanFlags struct {
+	targetFlags
+
+	rate, hostRate, netRate rate
+	maxInFlight, attempts   bounded
+	timeout                 positive
+
+	source         address
+	device         device
+	sourcePorts    portRange
+	ttl, tos, mark bounded
+	style          string
+
+	show, filter, fields string
+	outputs              []string
+	pcap, failOn         string
+
+	progress, color    string
+	checkpoint, resume string
+	saveEvery          positive
+	dryRun, yes        bool
+}
+
+func newScanFlags() *scanFlags {
+	return &scanFlags{
+		rate:        "10k",
+		maxInFlight: bounded{value: scan.DefaultInFlight, least: 1, most: 1 << 26},
+		attempts:    bounded{value: scan.DefaultAttempts, least: 1, most: rawshake.MaxAttempts},
+		timeout:     positive(scan.DefaultTimeout),
+		ttl:         bounded{value: 64, least: 1, most: 255},
+		tos:         bounded{most: 255},
+		mark:        bounded{most: 1<<32 - 1},
+		saveEvery:   positive(5 * time.Second),
+	}
+}
+
+func (f *scanFlags) register(cmd *cobra.Command) {
+	f.targetFlags.register(cmd)
+	flags := cmd.Flags()
+	flags.Var(&f.rate, "rate", "packets a second, SYN and RST, as in 500k or 1.5M, or bits as in 100Mbit, or max")
+	flags.Var(&f.hostRate, "per-host-rate", "most SYNs a second to one address")
+	flags.Var(&f.netRate, "per-net-rate", "most SYNs a second to one /24 or, in IPv6, /64")
+	flags.Var(&f.maxInFlight, "max-inflight", "most targets that wait for an answer at a time; the rate yields to it")
+	flags.VarP(&f.timeout, "timeout", "t", "time for a target with all its attempts")
+	flags.Var(&f.attempts, "attempts", "most SYNs to a silent target, spread over the timeout")
+	flags.VarP(&f.source, "source", "S", "source address")
+	flags.VarP(&f.device, "interface", "I", "interface to send from")
+	flags.Var(&f.sourcePorts, "source-ports", "ports to send from, as in 40000-40100; the kernel chooses if not given")
+	flags.Var(&f.ttl, "ttl", "TTL or hop limit of what is sent")
+	flags.Var(&f.tos, "tos", "TOS byte or traffic class of what is sent")
+	flags.Var(&f.mark, "mark", "mark of what is sent (SO_MARK), for policy routing; 0x may stand before it")
+	flags.StringVar(&f.style, "syn-options", craft.MSSOnly.String(), "TCP options of the SYN: mss, linux, windows, bsd, none")
+	flags.StringVar(&f.show, "show", "", `states that are written: open, closed, unreachable, filtered, unsent, all (default open, with --filter all)`)
+	flags.StringVar(&f.filter, "filter", "", `write only what passes, as in 'port in (80, 443) && rtt_us < 1000'; its fields are those of the JSON lines`)
+	flags.StringArrayVarP(&f.outputs, "output", "o", nil, "where records go: .txt, .jsonl, .csv, .xml, .gnmap, format:FILE, - for stdout; may be given again (default text:-)")
+	flags.StringVar(&f.fields, "fields", "", "columns of CSV, as in addr,port,state,rtt_us (default all)")
+	flags.StringVar(&f.pcap, "pcap", "", "write the packets sent and received to this pcapng file")
+	flags.StringVar(&f.failOn, "fail-on", "", "states that make the exit code 1, as in closed,filtered")
+	flags.StringVar(&f.progress, "progress", "auto", "bar, log (a line each 10 s), off, or auto: bar on a terminal, else log")
+	flags.StringVar(&f.checkpoint, "checkpoint", "", "file that the state is saved to, or off (default: the first output's name and .checkpoint)")
+	flags.Var(&f.saveEvery, "checkpoint-every", "time between two checkpoints; what was found after the last is asked again after a kill")
+	flags.StringVar(&f.resume, "resume", "", "go on with the scan of this checkpoint, with its targets and flags")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "show targets, rate, time and routes, and send nothing")
+	flags.BoolVarP(&f.yes, "yes", "y", false, "start even a scan of more than 2^20 targets from a terminal")
+	flags.StringVar(&f.color, "color", "auto", "auto, always or never; NO_COLOR is honoured")
+	complete(cmd, "syn-options", "mss", "linux", "windows", "bsd", "none")
+	complete(cmd, "show", "open", "closed", "unreachable", "filtered", "unsent", "all")
+	complete(cmd, "progress", "auto", "bar", "log", "off")
+	complete(cmd, "color", term.Modes...)
+	completeDevices(cmd, "interface")
+}
+
+// options turns the flags, or those of the scan that goes on, into what a pass does. What is wrong with them is an error of usage.
+func (f *scanFlags) options(cmd *cobra.Command, args []string) (o pass.Options, err error) {
+	var resumed *checkpoint.Checkpoint
+	if f.resume != "" {
+		if resumed, args, err = restore(cmd, f.resume, args); err != nil {
+			return o, err
+		}
+	}
+	o = pass.Options{
+		Rate: string(f.rate), HostRate: string(f.hostRate), NetRate: string(f.netRate),
+		MaxInFlight: int(f.maxInFlight.value), Timeout: time.Duration(f.timeout), Attempts: int(f.attempts.value),
+		Source: f.source.Addr, Interface: f.device.name, SourcePorts: f.sourcePorts.PortRange,
+		TTL: uint8(f.ttl.value), TOS: uint8(f.tos.value), Mark: uint32(f.mark.value),
+		Pcap: f.pcap, Resume: resumed, SaveEvery: time.Duration(f.saveEvery), DryRun: f.dryRun, Yes: f.yes,
+		Version: thisBuild().Version, CommandLine: strings.Join(os.Args, " "),
+		Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr(),
+	}
+	for _, step := range []func(*cobra.Command, *pass.Options) error{f.chooseTargets(args), f.chooseRecords, f.chooseLook, f.chooseState} {
+		if err := step(cmd, &o); err != nil {
+			return o, exit.With(exit.Usage, err)
+		}
+	}
+	return o, nil
+}
+
+// chooseTargets fills in what is asked, and in which order.
+func (f *scanFlags) chooseTargets(args []string) func(*cobra.Command, *pass.Options) error {
+	return func(cmd *cobra.Command, o *pass.Options) (err error) {
+		if o.Targets, err = f.input(cmd, args); err != nil {
+			return err
+		}
+		if o.Resume != nil {
+			o.Targets.Pinned = pinned(o.Resume)
+		}
+		if err := f.fits(cmd); err != nil {
+			return err
+		}
+		o.Order = f.order(cmd)
+		o.Style, err = craft.ParseStyle(f.style)
+		return prefixed("--syn-options", err)
+	}
+}
+
+// chooseRecords fills in which records go where.
+func (f *scanFlags) chooseRecords(_ *cobra.Command, o *pass.Options) (err error) {
+	if o.Filter, err = filter.Compile(f.filter); err != nil {
+		return prefixed("--filter", err)
+	}
+	o.Show = filter.All
+	if f.show != "" || f.filter == "" {
+		if o.Show, err = filter.ParseStates(orElse(f.show, "open")); err != nil {
+			return err
+		}
+	}
+	if f.failOn != "" {
+		if o.FailOn, err = parseFailOn(f.failOn); err != nil {
+			return err
+		}
+	}
+	outputs := f.outputs
+	if len(outputs) == 0 {
+		outputs = []string{output.Stdout}
+	}
+	o.Outputs, err = output.ParseSpecs(outputs, f.fields)
+	return err
+}
+
+// chooseLook fills in what a person sees.
+func (f *scanFlags) chooseLook(_ *cobra.Command, o *pass.Options) (err error) {
+	if o.Progress, err = progress.ParseMode(f.progress); err != nil {
+		return err
+	}
+	o.Color, err = term.Color(f.color, o.Stdout, os.Getenv)
+	return err
+}
+
+// chooseState fills in where the state is saved, and which flags go with it.
+func (f *scanFlags) chooseState(cmd *cobra.Command, o *pass.Options) error {
+	o.Flags = saved(cmd, f.seed)
+	switch f.checkpoint {
+	case "off":
+	case "":
+		o.Checkpoint = orElse(f.resume, checkpoint.DefaultPath(o.Outputs))
+	default:
+		o.Checkpoint = f.checkpoint
+	}
+	return nil
+}

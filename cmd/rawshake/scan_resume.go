@@ -1,0 +1,91 @@
+//go:build linux && !android
+
+package main
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/rawshake/rawshake/cmd/rawshake/internal/exit"
+	"github.com/rawshake/rawshake/scan/checkpoint"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// momentary are the flags that belong to one run of the command, not to the scan.
+var momentary = []string{"resume", "checkpoint", "checkpoint-every", "progress", "color", "dry-run", "yes", "help"}
+
+// given returns the flags of the scan that were written, with their values.
+func given(cmd *cobra.Command) checkpoint.Options {
+	o := checkpoint.Options{}
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if !slices.Contains(momentary, f.Name) {
+			o[f.Name] = valuesOf(f)
+		}
+	})
+	return o
+}
+
+func valuesOf(f *pflag.Flag) []string {
+	if list, ok := f.Value.(pflag.SliceValue); ok {
+		return list.GetSlice()
+	}
+	return []string{f.Value.String()}
+}
+
+// saved returns the flags that a checkpoint keeps: the seed is among them also when it was random.
+func saved(cmd *cobra.Command, seed uint64) checkpoint.Options {
+	o := given(cmd)
+	o["seed"] = []string{strconv.FormatUint(seed, 10)}
+	return o
+}
+
+// restore reads a checkpoint and sets the flags that it keeps. It returns the targets of the scan, and fails when the command line
+// says something else.
+func restore(cmd *cobra.Command, path string, args []string) (*checkpoint.Checkpoint, []string, error) {
+	c, err := checkpoint.Load(path)
+	if err != nil {
+		return nil, nil, exit.Usagef("--resume: %w", err)
+	}
+	if err := c.Options.Conflict(given(cmd)); err != nil {
+		return nil, nil, exit.Usagef("--resume: %w", err)
+	}
+	if len(args) > 0 && !slices.Equal(args, c.Args) {
+		return nil, nil, exit.Usagef("--resume: the targets are %q in the checkpoint and %q here: a resumed scan keeps its targets; leave them out, or "+
+			"start anew without --resume", c.Args, args)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Options)) {
+		if err := set(cmd.Flags(), name, c.Options[name]); err != nil {
+			return nil, nil, exit.Usagef("--resume: checkpoint %s: %w", path, err)
+		}
+	}
+	return c, c.Args, nil
+}
+
+// set gives a flag its values, unless the command line has given it the same.
+func set(flags *pflag.FlagSet, name string, values []string) error {
+	f := flags.Lookup(name)
+	if f == nil {
+		return fmt.Errorf("this program has no flag --%s: resume with the program that wrote it", name)
+	}
+	if f.Changed {
+		return nil
+	}
+	for _, v := range values {
+		if err := flags.Set(name, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pinned is what names resolved to when the scan began.
+func pinned(c *checkpoint.Checkpoint) map[string][]netip.Addr {
+	if c.Pins == nil {
+		return map[string][]netip.Addr{}
+	}
+	return c.Pins
+}
