@@ -27,7 +27,7 @@ type Config struct {
 type Pacer interface {
 	// Take returns how many of want packets may go now; if none, how long until one may.
 	Take(now time.Duration, want int) (n int, wait time.Duration)
-	// Charge counts n packets that went without asking.
+	// Charge counts n packets that went without asking; if n is negative, so many that were granted did not go.
 	Charge(now time.Duration, n int)
 }
 

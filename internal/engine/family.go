@@ -47,7 +47,7 @@ func (f *family[A]) submit(target netip.AddrPort, user uint32, timeout time.Dura
 	case first && (paid || f.cfg.Pacer == nil):
 		f.attempt(id, s)
 	case paid:
-		f.credit++
+		f.unpay()
 		fallthrough
 	default:
 		f.enqueue(id, s)

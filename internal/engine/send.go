@@ -51,13 +51,16 @@ func (s *Shard) pay() bool {
 	if s.cfg.Pacer == nil {
 		return true
 	}
-	if s.credit > 0 {
-		s.credit--
-		return true
-	}
 	n, wait := s.cfg.Pacer.Take(s.at, 1)
 	s.paceWait = wait
 	return n > 0
+}
+
+// unpay gives the pacer back what was paid for a packet that does not go now.
+func (s *Shard) unpay() {
+	if s.cfg.Pacer != nil {
+		s.cfg.Pacer.Charge(s.at, -1)
+	}
 }
 
 // attempt puts the next SYN of a probe, which is paid for, into its batch, or has it wait when it cannot go now.
@@ -66,7 +69,7 @@ func (f *family[A]) attempt(id match.ID, s *match.Slot[A]) {
 	target := netip.AddrPortFrom(s.Addr(), s.Port)
 	port, ok := f.clear(id, s, path, target)
 	if !ok {
-		f.credit++
+		f.unpay()
 		return
 	}
 	n := 0

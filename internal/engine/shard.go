@@ -58,7 +58,6 @@ type Shard struct {
 	lossAt     time.Duration // when they last had grown
 	paceWait   time.Duration
 	owed       int // resets that the pacer was not charged for
-	credit     int // packets that were paid for and did not go
 
 	translated  bool          // the wire shows replies also as sockets see them
 	confirmedAt time.Duration // since then
