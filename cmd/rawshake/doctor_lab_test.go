@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"net/netip"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -79,12 +78,12 @@ func TestLabDoctorHealthy(t *testing.T) {
 		for _, v6 := range []bool{false, true} {
 			all := examine(t, ep(peer.Addr(v6), 80))
 			for _, f := range all {
-				if f.Level == "fail" || f.Level == "warn" {
+				if (f.Level == "fail" || f.Level == "warn") && f.Check != "backlog" { // the backlog's drops are the machine's, since boot
 					t.Errorf("%+v", f)
 				}
 			}
 			for check, text := range map[string]string{
-				"privilege": "CAP_NET_RAW", "ports": "source ports", "vrf": "no VRF", "receive": "512 of 512", "backlog": "no packets",
+				"privilege": "CAP_NET_RAW", "ports": "source ports", "vrf": "no VRF", "receive": "512 of 512",
 				"rp_filter": "no strict", "nat": "no sign", "route": "eth0 from " + n.Prober().Addr(v6).String(), "answer": "is open (syn-ack)",
 			} {
 				finds(t, all, check, "ok", text, "")
@@ -108,7 +107,7 @@ func TestLabDoctorUnprivileged(t *testing.T) {
 		wire := peer.Capture(t)
 		target := ep(peer.V4, 80)
 		all := findings(t, as(t, n, lab.Nobody, "doctor", "--json", target))
-		finds(t, all, "privilege", "fail", "user 65534 has no CAP_NET_RAW", "sudo setcap cap_net_raw+p "+os.Getenv(binaryVariable))
+		finds(t, all, "privilege", "fail", "user 65534 has no CAP_NET_RAW", "sudo setcap cap_net_raw+p "+executable(t))
 		finds(t, all, "guard", "info", "needs raw sockets", "")
 		finds(t, all, "receive", "info", "needs raw sockets", "")
 		finds(t, all, "route", "ok", "eth0 from 10.77.1.1", "")
@@ -123,37 +122,29 @@ func TestLabDoctorUnprivileged(t *testing.T) {
 	})
 }
 
-// underFilter runs the command under a system call filter.
-func underFilter(t *testing.T, filter string, args ...string) outcome {
+// inRole runs the command as this test binary sets it up in a role; see play.
+func inRole(t *testing.T, n *lab.Net, who lab.Privilege, role string, args ...string) outcome {
 	t.Helper()
-	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Env = append(os.Environ(), seccompVariable+"="+filter)
 	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.Run()
-	return outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+	code := n.Prober().Run(t, lab.Command{Args: args, Env: []string{roleVariable + "=" + role, noSleep}, As: who, Stdout: &stdout, Stderr: &stderr})
+	return outcome{code, stdout.String(), stderr.String()}
 }
 
 // TestLabDoctorSurroundings: user namespaces, seccomp filters, a kernel without TCP_MD5SIG, a container's cgroup.
 func TestLabDoctorSurroundings(t *testing.T) {
 	top := lab.Topology{Files: map[string]string{"/proc/1/cgroup": "0::/kubepods.slice/kubepods-pod7.slice/cri-containerd-8.scope\n"}}
 	lab.Test(t, top, func(t *testing.T, n *lab.Net) {
-		all := findings(t, underFilter(t, "md5", "doctor", "--json"))
+		all := findings(t, inRole(t, n, lab.NetRaw, "md5", "doctor", "--json"))
 		finds(t, all, "guard", "warn", "IPv4: the kernel refuses TCP_MD5SIG_EXT", "CONFIG_TCP_MD5SIG")
 		finds(t, all, "guard", "warn", "IPv6: the kernel refuses TCP_MD5SIG_EXT", "CONFIG_TCP_MD5SIG")
 		finds(t, all, "container", "info", "a seccomp filter", "Seccomp")
 		finds(t, all, "container", "info", "no_new_privs", "NoNewPrivs")
 		finds(t, all, "container", "info", "container (kubernetes) with a network of its own", "hostNetwork: true")
 
-		all = findings(t, underFilter(t, "packet", "doctor", "--json"))
+		all = findings(t, inRole(t, n, lab.NetRaw, "packet", "doctor", "--json"))
 		finds(t, all, "privilege", "fail", "AF_PACKET", "RestrictAddressFamilies=")
 
-		var stdout, stderr bytes.Buffer
-		code := n.Prober().Run(t, lab.Command{
-			Path: "unshare", Args: []string{"--user", "--map-root-user", os.Getenv(binaryVariable), "doctor", "--json"},
-			As: lab.Root, Stdout: &stdout, Stderr: &stderr,
-		})
-		all = findings(t, outcome{code, stdout.String(), stderr.String()})
+		all = findings(t, inRole(t, n, lab.Root, "user namespace", "doctor", "--json"))
 		finds(t, all, "privilege", "fail", "user namespace that does not own this network namespace", "container a network of its own")
 		finds(t, all, "container", "info", "this is a user namespace", "uid_map")
 	})
@@ -274,7 +265,7 @@ func TestLabDoctorConntrack(t *testing.T) {
 		tool(t, "check", ep(peer.V4, 80)).want(t, 0)
 
 		limit := readNumber(t, "/proc/sys/net/netfilter/nf_conntrack_max")
-		if limit > 1<<19 {
+		if limit > 1<<20 {
 			t.Skipf("the table has room for %d connections: too many to fill it here", limit)
 		}
 		track(t, limit*85/100)

@@ -23,11 +23,17 @@ import (
 // as runs the command in the prober's namespace with other privileges than those of the body.
 func as(t *testing.T, n *lab.Net, who lab.Privilege, args ...string) outcome {
 	t.Helper()
-	var stdout, stderr bytes.Buffer
-	code := n.Prober().Run(t, lab.Command{
-		Path: os.Getenv(binaryVariable), Args: args, As: who, Stdout: &stdout, Stderr: &stderr,
-	})
-	return outcome{code, stdout.String(), stderr.String()}
+	return inRole(t, n, who, "command", args...)
+}
+
+// executable is what the command names in its advice.
+func executable(t *testing.T) string {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // line is what tests look at in a JSON line of any type.
@@ -251,7 +257,7 @@ func TestLabCheckUnprivileged(t *testing.T) {
 	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
 		peer := n.Host("peer")
 		listener, wire := peer.Listen(t, 80), peer.Capture(t)
-		binary := os.Getenv(binaryVariable)
+		binary := executable(t)
 		for who, says := range map[lab.Privilege][]string{
 			lab.Nobody:   {"user 65534 has no CAP_NET_RAW", "\n    sudo setcap cap_net_raw+p " + binary + "\n", "--method connect"},
 			lab.Confined: {"not in the bounding set", "docker run --cap-add NET_RAW"},

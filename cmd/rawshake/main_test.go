@@ -8,48 +8,43 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 )
 
-// binaryVariable names the built command to the processes that a test starts: they run as users who cannot build it.
-const binaryVariable = "RAWSHAKE_TEST_BINARY"
+// roleVariable tells this test binary to be something else than tests: "command" makes it rawshake itself, so that what is tested needs
+// no toolchain, can be run by any user, and is under the race detector when the tests are.
+const roleVariable = "RAWSHAKE_TEST_ROLE"
 
-func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+// noSleep keeps a binary with the race detector from sleeping for a second before it exits.
+const noSleep = "GORACE=atexit_sleep_ms=0"
 
-func testMain(m *testing.M) int {
-	if filter := os.Getenv(seccompVariable); filter != "" {
-		fmt.Fprintln(os.Stderr, becomeCommand(filter))
-		return 1
+func TestMain(m *testing.M) {
+	switch role := os.Getenv(roleVariable); role {
+	case "":
+		os.Exit(m.Run())
+	case "command":
+		main()
+	default:
+		fmt.Fprintln(os.Stderr, play(role))
+		os.Exit(1)
 	}
-	if os.Getenv(binaryVariable) != "" {
-		return m.Run()
-	}
-	dir, err := os.MkdirTemp("", "rawshake")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	if err := buildCommand(dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	os.Setenv(binaryVariable, filepath.Join(dir, "rawshake"))
-	return m.Run()
 }
 
-// buildCommand builds the command where every user can run it.
-func buildCommand(dir string) error {
-	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "rawshake"), ".")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building the command: %w\n%s", err, out)
+// self is the way to this binary for every user, whatever directory it is in.
+func self(t *testing.T) string {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return os.Chmod(dir, 0o755)
+	if runtime.GOOS == "linux" {
+		return "/proc/self/exe"
+	}
+	return path
 }
 
 // outcome is what a run of the command came to.
@@ -58,7 +53,7 @@ type outcome struct {
 	stdout, stderr string
 }
 
-// tool runs the built command with a plain environment.
+// tool runs the command with a plain environment.
 func tool(t *testing.T, args ...string) outcome {
 	t.Helper()
 	return toolIn(t, nil, args...)
@@ -80,13 +75,13 @@ func toolIn(t *testing.T, env []string, args ...string) outcome {
 	return o
 }
 
-// command prepares the built command; it is killed after half a minute.
+// command prepares a run of the command; it is killed after half a minute.
 func command(t *testing.T, env []string, args ...string) (cmd *exec.Cmd, stdout, stderr *bytes.Buffer) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	t.Cleanup(cancel)
-	cmd = exec.CommandContext(ctx, os.Getenv(binaryVariable), args...)
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "TERM=xterm"}, env...)
+	cmd = exec.CommandContext(ctx, self(t), args...)
+	cmd.Env = append([]string{roleVariable + "=command", "PATH=" + os.Getenv("PATH"), "TERM=xterm", "GODEBUG=netdns=go", noSleep}, env...)
 	stdout, stderr = &bytes.Buffer{}, &bytes.Buffer{}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	return cmd, stdout, stderr

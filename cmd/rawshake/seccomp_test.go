@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"syscall"
 	"unsafe"
@@ -12,9 +13,6 @@ import (
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
-
-// seccompVariable asks this test binary to put a system call filter on itself and become the command.
-const seccompVariable = "RAWSHAKE_TEST_SECCOMP"
 
 // Offsets in struct seccomp_data (linux/seccomp.h); the low half of an argument comes first on little-endian machines.
 const (
@@ -46,9 +44,14 @@ func refuse(errno syscall.Errno, number, arg, value, arg2, value2 uint32) []bpf.
 	}
 }
 
-// becomeCommand runs the command under the filter of that name. It returns only if that fails.
-func becomeCommand(filter string) error {
-	program, err := bpf.Assemble(seccompFilters[filter])
+// play is a role of this test binary: it puts itself under the system call filter of that name, or into a user namespace of its own,
+// and becomes the command. It returns only if that fails.
+func play(role string) error {
+	os.Setenv(roleVariable, "command")
+	if role == "user namespace" {
+		return inUserNamespace()
+	}
+	program, err := bpf.Assemble(seccompFilters[role])
 	if err != nil {
 		return err
 	}
@@ -60,5 +63,18 @@ func becomeCommand(filter string) error {
 	if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&prog)), 0, 0); err != nil {
 		return fmt.Errorf("seccomp: %w", err)
 	}
-	return syscall.Exec(os.Getenv(binaryVariable), os.Args, os.Environ())
+	return syscall.Exec("/proc/self/exe", os.Args, os.Environ())
+}
+
+// inUserNamespace runs the command as root of a new user namespace, to which the network does not belong.
+func inUserNamespace() error {
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	root := []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: root}
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		return err
+	}
+	os.Exit(cmd.ProcessState.ExitCode())
+	return nil
 }
