@@ -240,7 +240,7 @@ func TestCheckWriteErrors(t *testing.T) {
 	}
 	contains(t, stderr.String(), "rawshake check: writing results: ", "no space left on device")
 
-	o := tool(t, "check", "--pcap", filepath.Join(t.TempDir(), "none", "x.pcapng"), open)
+	o := tool(t, "check", "--method", "auto", "--pcap", filepath.Join(t.TempDir(), "none", "x.pcapng"), open)
 	o.want(t, 4)
 	contains(t, o.stderr, "--pcap: open ", "no such file or directory")
 }

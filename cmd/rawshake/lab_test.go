@@ -274,6 +274,14 @@ func TestLabCheckUnprivileged(t *testing.T) {
 				}
 			}
 		}
+		kept := filepath.Join(t.TempDir(), "old.pcapng")
+		if err := os.WriteFile(kept, []byte("old"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		as(t, n, lab.Nobody, "check", "--pcap", kept, ep(peer.V4, 80)).want(t, 4)
+		if b, err := os.ReadFile(kept); string(b) != "old" || err != nil {
+			t.Errorf("a check that could not begin made the old file %q, %v", b, err)
+		}
 		wire.ExpectNothingElse(t)
 
 		o := as(t, n, lab.Nobody, "check", "--method", "auto", "--trace", ep(peer.V4, 80))
@@ -411,5 +419,28 @@ func TestLabDemo(t *testing.T) {
 		o = tool(t, "demo")
 		o.want(t, 0)
 		contains(t, o.stdout, "No IPv6 on this host's loopback")
+	})
+}
+
+// TestLabInterruptOthers: a signal ends the demo and the doctor too.
+func TestLabInterruptOthers(t *testing.T) {
+	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
+		peer := n.Host("peer")
+		peer.Drop(t, 82) // doctor waits for it
+		for _, args := range [][]string{{"demo"}, {"doctor", ep(peer.V4, 82)}} {
+			cmd, stdout, stderr := command(t, nil, args...)
+			first := &firstWrite{w: stdout, written: make(chan struct{})}
+			cmd.Stdout = first
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			<-first.written
+			start := time.Now()
+			cmd.Process.Signal(os.Interrupt)
+			cmd.Wait()
+			if took, code := time.Since(start), cmd.ProcessState.ExitCode(); took > 2*time.Second || code != 130 || stderr.Len() > 0 {
+				t.Errorf("%q: exit code %d after %v, stderr %q", args, code, took, stderr)
+			}
+		}
 	})
 }

@@ -31,7 +31,6 @@ func (r *run) openPackets() (closePackets func() error, err error) {
 	if r.packets, err = packetlog.New(lines, capture); err != nil {
 		return nil, exit.With(exit.System, errors.Join(fmt.Errorf("--pcap: %w", err), file.Close()))
 	}
-	r.Probe.Trace = func(p rawshake.TracePacket) { r.packets.Add(p.Time, p.Out, p.Data) }
 	return func() error {
 		if err := errors.Join(r.packets.Close(), file.Close()); err != nil {
 			return fmt.Errorf("writing packets: %w", err)

@@ -70,12 +70,15 @@ func Run(ctx context.Context, o Options) (err error) {
 		outcomes: make(chan outcome),
 	}
 	r.out.text.Color = o.Color
-	closePackets, err := r.openPackets()
-	if err != nil {
-		return err
+	if o.Trace || o.Pcap != "" {
+		r.Probe.Trace = func(p rawshake.TracePacket) { r.packets.Add(p.Time, p.Out, p.Data) }
 	}
 	if r.prober, err = rawshake.New(r.Probe); err != nil {
-		return errors.Join(openError(o.Probe, err), closePackets())
+		return openError(o.Probe, err)
+	}
+	closePackets, err := r.openPackets() // now: without the privilege an old file stays as it is
+	if err != nil {
+		return errors.Join(err, r.prober.Close())
 	}
 	err = r.run(ctx)
 	stats := r.prober.Stats()
