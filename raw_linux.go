@@ -7,7 +7,6 @@ import (
 	"iter"
 	"net/netip"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/rawshake/rawshake/craft"
@@ -27,7 +26,6 @@ type rawBackend struct {
 	front   *engine.Front
 	limit   int
 	timeout time.Duration
-	pool    sync.Pool // of *engine.Verdict
 }
 
 func openRaw(c Config) (backend, error) {
@@ -62,9 +60,7 @@ func openRaw(c Config) (backend, error) {
 	if err != nil {
 		return fail(err)
 	}
-	b := &rawBackend{front: front, limit: c.maxInFlight(), timeout: c.timeout()}
-	b.pool.New = func() any { return new(engine.Verdict) }
-	return b, nil
+	return &rawBackend{front: front, limit: c.maxInFlight(), timeout: c.timeout()}, nil
 }
 
 // split chooses how many desks the engine has, and how many source ports each: a desk for each processor, unless the limits are
@@ -98,13 +94,9 @@ func engineConfig(c Config, plan match.Plan, ports []uint16, desks int) engine.C
 	return e
 }
 
-func (b *rawBackend) probe(ctx context.Context, target netip.AddrPort, timeout time.Duration) (Result, error) {
-	v := b.pool.Get().(*engine.Verdict)
-	defer b.pool.Put(v)
-	if err := b.front.Probe(ctx, target, timeout, v); err != nil {
-		return Result{}, err
-	}
-	return resultOf(v), nil
+func (b *rawBackend) probe(ctx context.Context, target netip.AddrPort, timeout time.Duration) (r Result, err error) {
+	err = b.front.Probe(ctx, target, timeout, func(v *engine.Verdict) { fill(&r, v) })
+	return r, err
 }
 
 func (b *rawBackend) probeAll(ctx context.Context, targets iter.Seq[netip.AddrPort]) iter.Seq2[Result, error] {
@@ -114,7 +106,9 @@ func (b *rawBackend) probeAll(ctx context.Context, targets iter.Seq[netip.AddrPo
 				yield(Result{}, err)
 				return
 			}
-			if !yield(resultOf(v), nil) {
+			var r Result
+			fill(&r, v)
+			if !yield(r, nil) {
 				return
 			}
 		}
@@ -133,20 +127,17 @@ func (b *rawBackend) stats() Stats {
 
 func (b *rawBackend) close() error { return b.front.Close() }
 
-// resultOf translates an engine's verdict.
-func resultOf(v *engine.Verdict) Result {
+// fill translates an engine's verdict.
+func fill(r *Result, v *engine.Verdict) {
 	options := v.Options()
-	r := Result{
-		Target: v.Target, State: v.State, Reason: v.Reason, RTT: v.RTT, Attempt: v.Attempt,
-		Source: v.Source, Method: MethodRaw, Time: time.Unix(0, v.Time),
-		Reply: Reply{
-			TTL: v.TTL, Window: v.Window, MSS: craft.ParseOptions(options).MSS,
-			ICMPType: v.ICMPType, ICMPCode: v.ICMPCode, Responder: v.Responder, MTU: v.MTU,
-		},
+	r.Target, r.State, r.Reason, r.RTT, r.Attempt = v.Target, v.State, v.Reason, v.RTT, v.Attempt
+	r.Source, r.Method, r.Time = v.Source, MethodRaw, v.When()
+	r.Reply = Reply{
+		TTL: v.TTL, Window: v.Window, MSS: craft.ParseOptions(options).MSS,
+		ICMPType: v.ICMPType, ICMPCode: v.ICMPCode, Responder: v.Responder, MTU: v.MTU,
 	}
 	r.Reply.nOptions = uint8(copy(r.Reply.options[:], options))
 	if v.Errno != 0 {
 		r.Err = v.Errno
 	}
-	return r
 }

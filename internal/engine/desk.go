@@ -22,9 +22,10 @@ import (
 // the desk's own goroutine watches the wire. While nobody is parked it does not, so that callers who help themselves do not wake it
 // for nothing.
 type desk struct {
-	front *Front
-	shard *Shard
-	wire  Wire
+	front  *Front
+	number int
+	shard  *Shard
+	wire   Wire
 
 	pump    sync.Mutex     // held by whoever moves packets; guards the shard and what follows
 	backlog queue[request] // requests whose turn has not come
@@ -111,11 +112,14 @@ func newDesk(f *Front, cfg Config, wire Wire) (*desk, error) {
 	return d, nil
 }
 
-// finish waits for the verdict that w asked for. holding says that the caller has the pump.
-func (d *desk) finish(ctx context.Context, w *waiter, holding bool, out *Verdict) error {
-	if holding || len(w.ready) == 0 {
-		d.help(w, holding)
-	}
+// finish moves packets for w, whose caller has the pump, and then waits for the verdict.
+func (d *desk) finish(ctx context.Context, w *waiter, use func(*Verdict)) error {
+	d.help(w)
+	return d.wait(ctx, w, use)
+}
+
+// wait waits for the verdict that w asked for.
+func (d *desk) wait(ctx context.Context, w *waiter, use func(*Verdict)) error {
 	select {
 	case <-w.ready:
 	default:
@@ -123,9 +127,12 @@ func (d *desk) finish(ctx context.Context, w *waiter, holding bool, out *Verdict
 			return err
 		}
 	}
-	*out = w.verdict
+	stopped := w.verdict.Reason == match.Stopped
+	if !stopped {
+		use(&w.verdict)
+	}
 	d.leave(w)
-	if out.Reason == match.Stopped {
+	if stopped {
 		return net.ErrClosed
 	}
 	return nil
@@ -170,17 +177,16 @@ func (d *desk) leave(w *waiter) {
 	d.mu.Unlock()
 }
 
-// help moves packets until the verdict of w is there or nothing can be moved, unless somebody else does.
-func (d *desk) help(w *waiter, holding bool) {
-	for holding || d.pump.TryLock() {
-		holding = false
+// help moves packets until the verdict of w is there or nothing can be moved. Its caller has the pump, which it gives back.
+func (d *desk) help(w *waiter) {
+	for held := true; held; held = d.pump.TryLock() {
 		if d.over {
 			d.refuse()
 			d.pump.Unlock()
 			return
 		}
 		d.take()
-		busy := d.shard.Move() || d.waiting()
+		busy := d.shard.Move()
 		done := len(w.ready) > 0
 		if !done || !d.leaveResets() {
 			d.shard.Flush()
@@ -258,9 +264,9 @@ func (d *desk) post(reqs ...request) {
 	d.wire.Wake()
 }
 
-// watch sees to it that the goroutine watches the wire.
+// watch sees to it that the goroutine looks at the queue, and at the wire for a caller that is parked.
 func (d *desk) watch() {
-	if d.mode.Load() == resting {
+	if mode := d.mode.Load(); mode == resting || mode != working && d.queued.Load() > 0 {
 		d.wire.Wake()
 	}
 }
@@ -397,6 +403,7 @@ func (d *desk) run() {
 		d.mode.Store(working)
 		if !d.pump.TryLock() {
 			d.mode.Store(yielding)
+			d.wakeAt.Store(int64(d.now() + glance))
 			d.wire.Wait(glance, false)
 			continue
 		}
@@ -413,7 +420,7 @@ func (d *desk) run() {
 		}
 		d.wakeAt.Store(after(d.shard.at, wait))
 		d.pump.Unlock()
-		if busy || watched && idle < spins {
+		if watched && (busy || idle < spins) {
 			idle++
 			if busy {
 				idle = 0

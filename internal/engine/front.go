@@ -4,10 +4,8 @@ package engine
 
 import (
 	"context"
-	"math/rand/v2"
 	"net"
 	"net/netip"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +17,7 @@ type Front struct {
 	desks   []*desk
 	next    atomic.Uint32
 	callers atomic.Int32
+	near    sync.Pool // of *desk
 	closed  atomic.Bool
 
 	mu      sync.Mutex
@@ -34,16 +33,18 @@ func NewFront(cfgs []Config, wires []Wire) (*Front, error) {
 		if err != nil {
 			return nil, err
 		}
+		d.number = i
 		f.desks = append(f.desks, d)
 	}
+	f.near.New = func() any { return f.anyDesk() }
 	for _, d := range f.desks {
 		go d.run()
 	}
 	return f, nil
 }
 
-// Probe returns the verdict on target, which must come within timeout.
-func (f *Front) Probe(ctx context.Context, target netip.AddrPort, timeout time.Duration, out *Verdict) error {
+// Probe has use called with the verdict on target, which must come within timeout. use must not keep it.
+func (f *Front) Probe(ctx context.Context, target netip.AddrPort, timeout time.Duration, use func(*Verdict)) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -52,30 +53,29 @@ func (f *Front) Probe(ctx context.Context, target netip.AddrPort, timeout time.D
 	}
 	callers := f.callers.Add(1)
 	defer f.callers.Add(-1)
+	d := f.nearDesk()
 	if callers < crowd {
-		for _, d := range f.desks {
+		for range f.desks {
 			if d.pump.TryLock() {
-				return d.finish(ctx, d.enter(target, timeout), true, out)
+				return d.finish(ctx, d.enter(target, timeout), use)
 			}
+			d = f.desks[(d.number+1)%len(f.desks)]
 		}
 	}
-	d := f.desks[rand.Uint32N(uint32(len(f.desks)))]
-	w := d.enter(target, timeout)
-	for i := 0; i < queueUp && len(w.ready) == 0; i++ {
-		runtime.Gosched() // others make their requests, or send ours: cheaper than to sleep and to be woken
-		if len(w.ready) == 0 && d.pump.TryLock() {
-			return d.finish(ctx, w, true, out)
-		}
-	}
-	return d.finish(ctx, w, false, out)
+	return d.wait(ctx, d.enter(target, timeout), use)
 }
 
-const (
-	// crowd is from how many callers on one waits for others before it sends, so that many requests go out in one batch.
-	crowd = 8
-	// queueUp is how often a caller in a crowd lets others go first before it parks.
-	queueUp = 4
-)
+// crowd is from how many callers on each leaves its request at the desk and parks: the desk's goroutine then has full batches, and
+// there is always somebody to run meanwhile.
+const crowd = 8
+
+// nearDesk returns the desk of this processor, whose memory is in its caches. A pool keeps things by processor, which Go does
+// not name otherwise; what it forgets now and then is made again.
+func (f *Front) nearDesk() *desk {
+	d := f.near.Get().(*desk)
+	f.near.Put(d)
+	return d
+}
 
 // anyDesk takes turns.
 func (f *Front) anyDesk() *desk { return f.desks[f.next.Add(1)%uint32(len(f.desks))] }

@@ -44,7 +44,7 @@ func open(t *testing.T, w *wiretest.Wire, change func(*engine.Config)) *engine.F
 func probe(t *testing.T, f *engine.Front, target netip.AddrPort, timeout time.Duration) engine.Verdict {
 	t.Helper()
 	var v engine.Verdict
-	if err := f.Probe(context.Background(), target, timeout, &v); err != nil {
+	if err := f.Probe(context.Background(), target, timeout, keep(&v)); err != nil {
 		t.Fatalf("Probe(%v): %v", target, err)
 	}
 	return v
@@ -153,7 +153,7 @@ func testCancel(t *testing.T) {
 	defer cancel()
 	var v engine.Verdict
 	start := time.Now()
-	if err := f.Probe(ctx, target4, 10*time.Second, &v); !errors.Is(err, context.DeadlineExceeded) {
+	if err := f.Probe(ctx, target4, 10*time.Second, keep(&v)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v", err)
 	}
 	if d := time.Since(start); d != 300*time.Millisecond {
@@ -176,13 +176,13 @@ func testCloseEndsPending(t *testing.T) {
 	time.AfterFunc(500*time.Millisecond, func() { f.Close() })
 	start := time.Now()
 	var v engine.Verdict
-	if err := f.Probe(context.Background(), target4, 10*time.Second, &v); !errors.Is(err, net.ErrClosed) {
+	if err := f.Probe(context.Background(), target4, 10*time.Second, keep(&v)); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("error %v", err)
 	}
 	if d := time.Since(start); d != 500*time.Millisecond {
 		t.Errorf("returned after %v", d)
 	}
-	if err := f.Probe(context.Background(), target4, time.Second, &v); !errors.Is(err, net.ErrClosed) {
+	if err := f.Probe(context.Background(), target4, time.Second, keep(&v)); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("error after Close %v", err)
 	}
 }
@@ -269,4 +269,9 @@ func testAllBreak(t *testing.T) {
 	if _, pending := f.Counters(); !ended || pending != 0 {
 		t.Errorf("feeder ended: %v, pending %d", ended, pending)
 	}
+}
+
+// keep copies a verdict.
+func keep(v *engine.Verdict) func(*engine.Verdict) {
+	return func(got *engine.Verdict) { *v = *got }
 }

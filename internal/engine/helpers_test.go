@@ -98,7 +98,7 @@ func start(ctx context.Context, f *engine.Front, target netip.AddrPort, timeout 
 	began := time.Now()
 	go func() {
 		defer close(p.done)
-		p.err = f.Probe(ctx, target, timeout, &p.v)
+		p.err = f.Probe(ctx, target, timeout, keep(&p.v))
 		p.took = time.Since(began)
 	}()
 	return p
@@ -168,29 +168,30 @@ func counters(t *testing.T, f *engine.Front) engine.Counters {
 	return c
 }
 
-// host is a target with memory: it knows its half-open connections, and complains about SYNs that meet one.
+// host is a target with memory, or many: it knows its half-open connections, and complains about SYNs that meet one.
 type host struct {
 	mu       sync.Mutex
-	halfOpen map[netip.AddrPort]bool // by our side
-	met      int                     // SYNs that met a half-open connection
-	resets   int                     // connections that a RST ended
+	halfOpen map[[2]netip.AddrPort]bool
+	met      int // SYNs that met a half-open connection
+	resets   int // connections that a RST ended
 }
 
-func newHost() *host { return &host{halfOpen: map[netip.AddrPort]bool{}} }
+func newHost() *host { return &host{halfOpen: map[[2]netip.AddrPort]bool{}} }
 
 func (h *host) answer(pkt []byte) []wiretest.Packet {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s, _ := wiretest.Parse(pkt)
+	tuple := [2]netip.AddrPort{s.From, s.To}
 	switch {
-	case s.RST && h.halfOpen[s.From]:
-		delete(h.halfOpen, s.From)
+	case s.RST && h.halfOpen[tuple]:
+		delete(h.halfOpen, tuple)
 		h.resets++
-	case s.SYN && h.halfOpen[s.From]:
+	case s.SYN && h.halfOpen[tuple]:
 		h.met++
 		return []wiretest.Packet{after(0, wiretest.Segment{From: s.To, To: s.From, Seq: 5, Ack: 6, ACK: true})}
 	case s.SYN:
-		h.halfOpen[s.From] = true
+		h.halfOpen[tuple] = true
 		return []wiretest.Packet{after(0, s.SYNACK())}
 	}
 	return nil

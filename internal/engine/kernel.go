@@ -37,7 +37,11 @@ type Kernel struct {
 	links  *raw.Links
 	rings  []*raw.Ring
 	taps   []*raw.Tap
-	waiter atomic.Pointer[raw.Waiter]
+
+	waiter  atomic.Pointer[raw.Waiter]
+	polling atomic.Bool // somebody is about to wait in the waiter
+	wake    chan struct{}
+	timer   *time.Timer
 
 	senders []Sender
 	paths   []kernelPath
@@ -71,7 +75,7 @@ func OpenKernel(c KernelConfig) (k *Kernel, err error) {
 	if err := raw.CheckPrivilege(); err != nil {
 		return nil, err
 	}
-	k = &Kernel{cfg: c}
+	k = &Kernel{cfg: c, wake: make(chan struct{}, 1), timer: time.NewTimer(0)}
 	k.onPacket = func(p raw.Packet) { k.hand(p, false) }
 	k.onTapped = func(p raw.Packet) { k.hand(p, true) }
 	defer func() {
@@ -228,17 +232,45 @@ func (k *Kernel) Drops() uint64 {
 	return total
 }
 
-// Wait implements Wire.
+// Wait implements Wire. Without packets it is Go that waits and not the kernel: the goroutine gives its processor to others at
+// once, while one in a system call keeps it until the runtime's monitor takes it away, some 100 µs later.
 func (k *Kernel) Wait(d time.Duration, packets bool) {
-	if packets {
+	switch {
+	case packets:
+		k.poll(d)
+	case d < 0:
+		<-k.wake
+	default:
+		k.timer.Reset(d)
+		select {
+		case <-k.wake:
+			k.timer.Stop()
+		case <-k.timer.C:
+		}
+	}
+}
+
+// poll waits for packets too.
+func (k *Kernel) poll(d time.Duration) {
+	k.polling.Store(true)
+	defer k.polling.Store(false)
+	select {
+	case <-k.wake:
+	default:
 		k.waiter.Load().Wait(d)
-	} else {
-		k.waiter.Load().Pause(d)
 	}
 }
 
 // Wake implements Wire.
-func (k *Kernel) Wake() { k.waiter.Load().Wake() }
+func (k *Kernel) Wake() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+	if k.polling.Load() {
+		k.waiter.Load().Wake()
+	}
+}
 
 // Confirm implements Wire: raw IP sockets get packets behind connection tracking.
 func (k *Kernel) Confirm() error {
