@@ -15,6 +15,7 @@ func (f *family[A]) fire() int {
 		next := f.next(s)
 		switch {
 		case f.over(s):
+			s.Clear(match.FlagQueued)
 			f.conclude(id, s)
 		case s.Is(match.FlagQueued): // it may share a port now; if it is in a queue, only the first place counts
 			f.table.Arm(id, s.Final)
@@ -47,8 +48,6 @@ func (f *family[A]) next(s *match.Slot[A]) uint32 {
 
 // conclude gives the verdict on a probe whose time is over, or one more attempt if the silence may be our own fault.
 func (f *family[A]) conclude(id match.ID, s *match.Slot[A]) {
-	starved := f.starved(s)
-	s.Clear(match.FlagQueued)
 	if !s.Is(match.FlagSent) {
 		f.settle(id, s, f.unsent(s))
 		return
@@ -62,18 +61,7 @@ func (f *family[A]) conclude(id match.ID, s *match.Slot[A]) {
 		f.enqueue(id, s)
 		return
 	}
-	v := f.silent(s, lost)
-	if v.State == match.Filtered && starved {
-		v = f.fresh(match.Unsent, match.NoBuffers, syscall.ENOBUFS)
-	}
-	f.settle(id, s, v)
-}
-
-// starved reports whether the last attempt that was due did not leave, and not because it waits for its turn: the kernel kept
-// refusing it for want of buffers, unless the neighbour is not known.
-func (f *family[A]) starved(s *match.Slot[A]) bool {
-	gap, more := f.cfg.Plan.Gap(s.Attempt())
-	return more && !s.Is(match.FlagQueued) && !s.Is(match.FlagExtra) && s.Since(f.at) > gap+tick
+	f.settle(id, s, f.silent(s, lost))
 }
 
 // unsent makes the verdict on a probe that was never on the wire.
