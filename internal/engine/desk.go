@@ -38,6 +38,7 @@ type desk struct {
 	mu      sync.Mutex // guards what follows; never held together with a wait
 	queue   []request
 	spare   []request
+	shut    bool // nobody serves the queue any more
 	free    []uint32
 	waiters atomic.Pointer[[]*waiter] // by user; written under mu
 
@@ -114,12 +115,19 @@ func newDesk(f *Front, cfg Config, wire Wire) (*desk, error) {
 
 // finish moves packets for w, whose caller has the pump, and then waits for the verdict.
 func (d *desk) finish(ctx context.Context, w *waiter, use func(*Verdict)) error {
+	if w == nil {
+		d.pump.Unlock()
+		return net.ErrClosed
+	}
 	d.help(w)
 	return d.wait(ctx, w, use)
 }
 
 // wait waits for the verdict that w asked for.
 func (d *desk) wait(ctx context.Context, w *waiter, use func(*Verdict)) error {
+	if w == nil {
+		return net.ErrClosed
+	}
 	select {
 	case <-w.ready:
 	default:
@@ -138,11 +146,14 @@ func (d *desk) wait(ctx context.Context, w *waiter, use func(*Verdict)) error {
 	return nil
 }
 
-// enter queues a request.
+// enter queues a request; nil when the desk is closed.
 func (d *desk) enter(target netip.AddrPort, timeout time.Duration) *waiter {
 	asked := d.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.shut {
+		return nil
+	}
 	w := d.waiter()
 	d.queue = append(d.queue, request{target: target, asked: asked, timeout: min(timeout, longest), user: w.user})
 	d.queued.Add(1)
@@ -420,12 +431,14 @@ func (d *desk) run() {
 		}
 		d.wakeAt.Store(after(d.shard.at, wait))
 		d.pump.Unlock()
-		if watched && (busy || idle < spins) {
+		crowded := d.front.callers.Load() >= crowd
+		if busy && watched || (watched || crowded) && idle < spins {
 			idle++
 			if busy {
 				idle = 0
-			} else {
-				runtime.Gosched()
+			}
+			if crowded || !busy {
+				runtime.Gosched() // callers have their answers, and make new requests
 			}
 			continue
 		}
@@ -471,6 +484,9 @@ func (d *desk) sleep(wait time.Duration, watched bool) {
 	case watched:
 		d.mode.Store(watching)
 	case d.parked.Load() > 0: // callers help them
+		if wait < 0 || wait > glance {
+			return // no: somebody parked just now
+		}
 		d.mode.Store(yielding)
 	default:
 		d.mode.Store(resting)
@@ -522,6 +538,7 @@ func (d *desk) refuse() {
 	d.mu.Lock()
 	reqs := d.queue
 	d.queue = nil
+	d.shut = true
 	d.queued.Store(0)
 	d.mu.Unlock()
 	for _, r := range reqs {

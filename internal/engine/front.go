@@ -62,7 +62,11 @@ func (f *Front) Probe(ctx context.Context, target netip.AddrPort, timeout time.D
 			d = f.desks[(d.number+1)%len(f.desks)]
 		}
 	}
-	return d.wait(ctx, d.enter(target, timeout), use)
+	w := d.enter(target, timeout)
+	if f.closed.Load() {
+		d.reject() // too late for close to see it, perhaps
+	}
+	return d.wait(ctx, w, use)
 }
 
 // crowd is from how many callers on each leaves its request at the desk and parks: the desk's goroutine then has full batches, and
