@@ -98,6 +98,7 @@ func TestAfterMonths(t *testing.T) {
 			time.Sleep(sleep)
 			began := time.Now()
 			start(t.Context(), f, target, 4*time.Second).want(t, match.Open, match.SYNACK, 1020*ms)
+			synctest.Wait()
 			w.Host = wiretest.Silent
 			p := start(t.Context(), f, target, 2500*ms)
 			p.want(t, match.Filtered, match.Timeout, 2500*ms)
