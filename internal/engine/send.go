@@ -84,9 +84,9 @@ func (f *family[A]) attempt(id match.ID, s *match.Slot[A]) {
 }
 
 // clear finds a source port for an attempt. If there is none, or nothing can be sent that way now, the probe tries again later;
-// if its time is over, it ends.
+// if its time is over, or the kernel has given up the next hop since the last attempt, it ends.
 func (f *family[A]) clear(id match.ID, s *match.Slot[A], path *outlet, target netip.AddrPort) (int, bool) {
-	if f.over(s) {
+	if f.over(s) || s.Is(match.FlagSent) && f.health(path, target.Addr()) == hopFailed {
 		f.conclude(id, s)
 		return 0, false
 	}
