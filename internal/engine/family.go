@@ -207,7 +207,7 @@ func localError(err error) (match.State, match.Reason, syscall.Errno) {
 	switch errno {
 	case syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.EACCES, syscall.EINVAL:
 		return match.Unreachable, match.NoRoute, errno
-	case syscall.EADDRNOTAVAIL:
+	case syscall.EADDRNOTAVAIL, syscall.EAFNOSUPPORT:
 		return match.Unsent, match.NoSource, errno
 	case syscall.EPERM:
 		return match.Unsent, match.LocalFirewall, errno

@@ -71,24 +71,20 @@ const (
 )
 
 // OpenKernel opens the wire. Without CAP_NET_RAW errors.Is(err, os.ErrPermission).
-func OpenKernel(c KernelConfig) (k *Kernel, err error) {
+func OpenKernel(c KernelConfig) (*Kernel, error) {
 	if err := raw.CheckPrivilege(); err != nil {
 		return nil, err
 	}
-	k = &Kernel{cfg: c, wake: make(chan struct{}, 1), timer: time.NewTimer(0)}
+	k := &Kernel{cfg: c, wake: make(chan struct{}, 1), timer: time.NewTimer(0)}
 	k.onPacket = func(p raw.Packet) { k.hand(p, false) }
 	k.onTapped = func(p raw.Packet) { k.hand(p, true) }
-	defer func() {
-		if err != nil {
-			k.Close()
-		}
-	}()
-	for _, open := range []func() error{k.openTables, k.openSenders, k.openGuard, k.openRings} {
+	for _, open := range []func() error{k.openTables, k.openSenders, k.openGuard, k.openRings, k.newWaiter} {
 		if err := open(); err != nil {
+			k.Close()
 			return nil, err
 		}
 	}
-	return k, k.newWaiter()
+	return k, nil
 }
 
 // keep has something closed with the wire.
