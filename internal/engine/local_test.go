@@ -349,6 +349,28 @@ func TestNeighboursNeverResolved(t *testing.T) {
 	}
 }
 
+// A neighbour that the kernel gave up is not asked for again: the probe ends when it would.
+func TestNeighbourGivenUp(t *testing.T) {
+	for onLink, want := range map[bool]struct {
+		state  match.State
+		reason match.Reason
+	}{
+		true:  {match.Unreachable, match.NoNeighbour},
+		false: {match.Unsent, match.GatewayDown},
+	} {
+		families(t, func(t *testing.T, target netip.AddrPort) {
+			w := neighbourTest(onLink, target, func(at time.Duration) engine.Neighbour {
+				if at < 1500*ms {
+					return engine.NeighbourUnknown
+				}
+				return engine.NeighbourFailed
+			})
+			start(t.Context(), open(t, w, nil), target, 4*time.Second).want(t, want.state, want.reason, 2*time.Second)
+			wantSent(t, w, 2, 0)
+		})
+	}
+}
+
 // A neighbour that was given up while nobody looked leaves no trace; its packets must not be counted for ever.
 func TestForgottenNeighbours(t *testing.T) {
 	families(t, func(t *testing.T, target netip.AddrPort) {
