@@ -3,7 +3,10 @@
 package wiretest
 
 import (
+	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -63,21 +66,28 @@ func Delay(d time.Duration, h Host) Host {
 	}
 }
 
-// Lose loses a fraction of the packets, each way, by a seeded choice.
+// Lose loses a fraction of the packets, each way, by a seeded choice that is each target's own: what is lost does not depend on
+// how targets take turns.
 func Lose(fraction float64, seed uint64, h Host) Host {
 	var mu sync.Mutex
-	rnd := rand.New(rand.NewPCG(seed, seed))
-	lost := func() bool {
+	choices := map[netip.AddrPort]*rand.Rand{}
+	lose := func(target netip.AddrPort) bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return rnd.Float64() < fraction
+		if choices[target] == nil {
+			hash := fnv.New64()
+			fmt.Fprint(hash, target)
+			choices[target] = rand.New(rand.NewPCG(seed, hash.Sum64()))
+		}
+		return choices[target].Float64() < fraction
 	}
 	return func(pkt []byte) (kept []Packet) {
-		if lost() {
+		s, _ := Parse(pkt)
+		if lose(s.To) {
 			return nil
 		}
 		for _, p := range h(pkt) {
-			if !lost() {
+			if !lose(s.To) {
 				kept = append(kept, p)
 			}
 		}
