@@ -42,49 +42,64 @@ var million = lab.Topology{Prefixes: map[string][]netip.Prefix{"peer": {
 	netip.MustParsePrefix("10.128.0.0/9"), netip.MustParsePrefix("fd80::/16"),
 }}}
 
-// jsonFile is a Handler that writes JSON lines.
-type jsonFile struct {
+// file is a Handler that writes a line for each verdict.
+type file struct {
 	Recorder
-	w     *bufio.Writer
-	buf   []byte
-	count int
+	encode func([]byte, *record.Record) []byte
+	w      *bufio.Writer
+	buf    []byte
+	count  int
 }
 
-func (j *jsonFile) Results(verdicts []engine.Verdict) error {
+func (f *file) Results(verdicts []engine.Verdict) error {
 	var r record.Record
 	for i := range verdicts {
-		j.Fill(&r, &verdicts[i])
-		j.buf = append(r.AppendJSON(j.buf[:0]), '\n')
-		j.w.Write(j.buf)
-		j.count++
+		f.Fill(&r, &verdicts[i])
+		f.buf = f.encode(f.buf[:0], &r)
+		f.w.Write(f.buf)
+		f.count++
 	}
 	return nil
 }
 
-func (j *jsonFile) Checkpoint(State) error { return nil }
+func (f *file) Checkpoint(State) error { return nil }
 
-// BenchmarkScan asks 2^20 targets, all open, at full speed, and writes a JSON line for each.
+func jsonLine(b []byte, r *record.Record) []byte { return append(r.AppendJSON(b), '\n') }
+
+// addressLine is what zmap writes.
+func addressLine(b []byte, r *record.Record) []byte {
+	return r.AppendCSV(b, []record.Field{record.FieldAddr})
+}
+
+// BenchmarkScan asks 2^20 targets, all open, at full speed, and writes a line for each.
 func BenchmarkScan(b *testing.B) {
-	for name, targets := range map[string]string{"v4": "10.128.0.0/12", "v6": "fd80::/108"} {
-		b.Run(name, func(b *testing.B) {
+	for _, c := range []struct {
+		name, targets string
+		encode        func([]byte, *record.Record) []byte
+	}{
+		{"v4/address", "10.128.0.0/12", addressLine},
+		{"v4/json", "10.128.0.0/12", jsonLine},
+		{"v6/address", "fd80::/108", addressLine},
+	} {
+		b.Run(c.name, func(b *testing.B) {
 			lab.Benchmark(b, million, func(b *testing.B, n *lab.Net) {
 				peer := n.Host("peer").Respond(b, lab.Responder{})
-				all := space(b, "80", targets)
+				all := space(b, "80", c.targets)
 				for b.Loop() {
-					fullSpeed(b, peer, all)
+					fullSpeed(b, peer, all, c.encode)
 				}
 			})
 		})
 	}
 }
 
-func fullSpeed(b *testing.B, peer *lab.Responding, all *target.Space) {
+func fullSpeed(b *testing.B, peer *lab.Responding, all *target.Space, encode func([]byte, *record.Record) []byte) {
 	f, err := os.Create(b.TempDir() + "/result.jsonl")
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer f.Close()
-	h := &jsonFile{Recorder: Recorder{Space: all}, w: bufio.NewWriterSize(f, 1<<20)}
+	h := &file{Recorder: Recorder{Space: all}, encode: encode, w: bufio.NewWriterSize(f, 1<<18)}
 	s, err := New(Config{Targets: all, Rate: -1, Keep: func(s match.State) bool { return s == match.Open }})
 	if err != nil {
 		b.Fatal(err)
@@ -120,4 +135,3 @@ func ownTime(b *testing.B) time.Duration {
 	}
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
-

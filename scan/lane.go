@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	shipAt    = 512                   // verdicts that are handed over together
+	shipAt    = 256                   // verdicts that are handed over together
 	shipEvery = 50 * time.Millisecond // and how long they wait for company
 	holdAt    = 1 << 16               // verdicts on hand at which no new targets are taken: nobody fetches them
 	napAtMost = 100 * time.Millisecond

@@ -48,8 +48,8 @@ func New(c Config) (_ *Scan, err error) {
 	}
 	s := &Scan{
 		cfg:     c,
-		results: make(chan delivery, 64),
-		free:    make(chan []engine.Verdict, 64),
+		results: make(chan delivery, 16),
+		free:    make(chan []engine.Verdict, 16),
 		wanted:  make(chan struct{}, 1),
 		limiter: pace.NewLimiter(c.rate()),
 		opened:  time.Now(),
