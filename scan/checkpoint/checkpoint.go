@@ -87,6 +87,9 @@ func DefaultPath(specs []output.Spec) string {
 // at path before is still there then. Save one before the first packet, so that a path that cannot be written is
 // noticed in time.
 func Save(path string, c *Checkpoint) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return fail(path, errors.New("it is no file, and would be replaced by one")) // think of root and /dev/null
+	}
 	content, err := encode(c)
 	if err != nil {
 		return fail(path, err)
@@ -153,7 +156,11 @@ const maxSize = 1 << 30
 // an *[Error].
 func Load(path string) (*Checkpoint, error) {
 	info, err := os.Stat(path)
-	if err == nil && info.Size() > maxSize {
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
+		err = errors.New("it is no file")
+	case info.Size() > maxSize:
 		err = errors.New("it is far too large for a checkpoint: give --resume the checkpoint, not an output")
 	}
 	if err != nil {

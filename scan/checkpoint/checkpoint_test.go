@@ -123,6 +123,20 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
+// TestNoFile: what is no file is neither read, which may never end, nor replaced: /dev/null would be a file then.
+func TestNoFile(t *testing.T) {
+	dir := t.TempDir()
+	_, loaded := Load(dir)
+	for _, err := range []error{loaded, Save(dir, sample())} {
+		if err == nil || !strings.Contains(err.Error(), dir+": it is no file") {
+			t.Errorf("error %v", err)
+		}
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		t.Errorf("%v %v", info, err)
+	}
+}
+
 // TestLoadIndented: a person may have looked at it with a formatter.
 func TestLoadIndented(t *testing.T) {
 	content, err := encode(sample())

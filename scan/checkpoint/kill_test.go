@@ -157,7 +157,7 @@ func TestKill(t *testing.T) {
 		if err := child.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if kills < 6 {
+		if kills < 6 || cut == 0 { // a busy machine may get nowhere between two kills
 			timer := time.AfterFunc(time.Duration(100+random.IntN(200))*time.Millisecond, func() { child.Process.Kill() })
 			defer timer.Stop()
 		}
