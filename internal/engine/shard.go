@@ -170,6 +170,7 @@ func (s *Shard) Cancel(t Ticket, user uint32) {
 func (s *Shard) Step() bool {
 	busy := s.Move()
 	s.Flush()
+	s.publish() // the resets, too
 	return busy
 }
 
