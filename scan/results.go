@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"net/netip"
+	"strconv"
 
 	"github.com/rawshake/rawshake/craft"
 	"github.com/rawshake/rawshake/internal/engine"
@@ -58,7 +60,7 @@ func (c *Recorder) Fill(r *record.Record, v *engine.Verdict) {
 	options := v.Options()
 	c.text = craft.AppendOptions(c.text[:0], options)
 	*r = record.Record{
-		Time: v.When(), Name: c.Space.Name(v.Target), Target: v.Target, State: v.State, Reason: v.Reason,
+		Time: v.When(), Name: c.name(v.Target), Target: v.Target, State: v.State, Reason: v.Reason,
 		RTT: v.RTT, Attempt: v.Attempt, TTL: v.TTL, Window: v.Window,
 		MSS: craft.ParseOptions(options).MSS, Options: c.words.String(c.text),
 		ICMPType: v.ICMPType, ICMPCode: v.ICMPCode, Responder: v.Responder, MTU: v.MTU,
@@ -67,6 +69,15 @@ func (c *Recorder) Fill(r *record.Record, v *engine.Verdict) {
 	if v.Errno != 0 && v.State != match.Closed {
 		r.Err = v.Errno.Error()
 	}
+}
+
+// name returns the target as the user wrote it, when that was a name.
+func (c *Recorder) name(t netip.AddrPort) string {
+	name := c.Space.Name(t)
+	if name == "" {
+		return ""
+	}
+	return name + ":" + strconv.Itoa(int(t.Port()))
 }
 
 // suspect says why an open port may be no service: the signs of SYN proxies and tarpits.
