@@ -94,7 +94,7 @@ func (s *Scan) openLane(i int) error {
 		return err
 	}
 	e := engine.Config{
-		Plan: plan, Ports: ports, Limit: c.inFlight() / n, TTL: c.TTL, TOS: c.TOS, Style: c.Options, Allow: c.Scope, Pacer: l.pace,
+		Plan: plan, Ports: ports, Limit: c.inFlight() / n, Once: true, TTL: c.TTL, TOS: c.TOS, Style: c.Options, Allow: c.Scope, Pacer: l.pace,
 		OnLoss: l.pace.loss,
 	}
 	if c.Trace != nil {

@@ -15,6 +15,7 @@ type Config struct {
 	Plan     match.Plan
 	Ports    []uint16 // our source ports, 1 to match.MaxPorts, guarded by whoever opened the wire
 	Limit    int      // most probes pending
+	Once     bool     // no target is submitted while a probe of it is pending: nothing keeps their ports apart
 	TTL, TOS uint8
 	Style    craft.Style
 	Allow    func(netip.Addr) bool // the scope, asked for every packet; nil allows all

@@ -48,6 +48,7 @@ type Kernel struct {
 	closers []func() error
 
 	arrival   Arrival
+	now       time.Time // of the last Receive
 	sink      func(*Arrival)
 	onPacket  func(raw.Packet)
 	onTapped  func(raw.Packet)
@@ -75,7 +76,7 @@ func OpenKernel(c KernelConfig) (*Kernel, error) {
 	if err := raw.CheckPrivilege(); err != nil {
 		return nil, err
 	}
-	k := &Kernel{cfg: c, wake: make(chan struct{}, 1), timer: time.NewTimer(0)}
+	k := &Kernel{cfg: c, wake: make(chan struct{}, 1), timer: time.NewTimer(0), now: time.Now()}
 	k.onPacket = func(p raw.Packet) { k.hand(p, false) }
 	k.onTapped = func(p raw.Packet) { k.hand(p, true) }
 	for _, open := range []func() error{k.openTables, k.openSenders, k.openGuard, k.openRings, k.newWaiter} {
@@ -197,7 +198,7 @@ func (k *Kernel) Senders() []Sender { return k.senders }
 
 // Receive implements Wire.
 func (k *Kernel) Receive(max int, fn func(*Arrival)) int {
-	k.sink = fn
+	k.sink, k.now = fn, time.Now()
 	n := 0
 	for _, r := range k.rings {
 		n += r.Drain(max-n, k.onPacket)
@@ -379,11 +380,10 @@ func (k *Kernel) packetSender(route raw.Route) (int, error) {
 // followHop keeps a path's link header up to date. While the next hop's address is not known, the path goes through the raw
 // IP socket, whose packets have the kernel ask for it.
 func (k *Kernel) followHop(p *kernelPath) {
-	now := time.Now()
-	if now.Sub(p.tried) < lookAgain {
+	if k.now.Sub(p.tried) < lookAgain {
 		return
 	}
-	p.tried = now
+	p.tried = k.now
 	state, mac := k.hops.Lookup(p.Interface, p.Gateway.WithZone(""))
 	if state != raw.Reachable {
 		p.Sender = sender4

@@ -75,7 +75,9 @@ func (f *family[A]) answered(id match.ID, attempt int, r *craft.Reply, a *Arriva
 	f.local(v, path, r)
 	f.counters.Answers++
 	target := netip.AddrPortFrom(r.Remote, r.RemotePort)
-	f.ledger.Heard(target, f.tickNow())
+	if !f.cfg.Once {
+		f.ledger.Heard(target, f.tickNow())
+	}
 	f.settle(id, s, v)
 	if r.Kind == craft.SYNACK {
 		f.reset(path, target, r.LocalPort, r.Ack)
@@ -144,7 +146,7 @@ func (f *family[A]) again(id match.ID) {
 // port.
 func (f *family[A]) stale(r *craft.Reply, port int) {
 	target := netip.AddrPortFrom(r.Remote, r.RemotePort)
-	if !f.ledger.Taken(target, port) || f.table.Len() > searchLimit {
+	if !f.cfg.Once && !f.ledger.Taken(target, port) || f.table.Len() > searchLimit {
 		return
 	}
 	id, ok := f.table.Search(target, port)

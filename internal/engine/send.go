@@ -126,8 +126,11 @@ func (f *family[A]) pickPort(s *match.Slot[A], target netip.AddrPort) (int, time
 	if s.Is(match.FlagSent) {
 		last = s.PortIndex()
 	}
-	if len(f.cfg.Ports) == 1 && s.Is(match.FlagHeld) {
+	switch {
+	case len(f.cfg.Ports) == 1 && s.Is(match.FlagHeld):
 		return last, 0
+	case f.cfg.Once:
+		return f.another(target, start, last), 0
 	}
 	port, ok := f.takePort(target, start, last)
 	if !ok { // in use: shared, if at all
@@ -144,6 +147,18 @@ func (f *family[A]) pickPort(s *match.Slot[A], target netip.AddrPort) (int, time
 		s.Set(match.FlagHeld)
 	}
 	return port, 0
+}
+
+// another returns the first port from start on that a segment to target may leave from, if there is one: not the last one, and not
+// the target's own.
+func (f *family[A]) another(target netip.AddrPort, start, last int) int {
+	for range f.cfg.Ports {
+		if start != last && !f.isSelf(target, start) {
+			break
+		}
+		start = (start + 1) % len(f.cfg.Ports)
+	}
+	return start
 }
 
 // takePort takes a free port from start on. It leaves out the last one, and one that would make the segment its own answer.
