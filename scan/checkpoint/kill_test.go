@@ -118,7 +118,7 @@ func (s *killedScan) run() error {
 		if s.random.IntN(50) == 0 {
 			time.Sleep(time.Millisecond) // so that there is time to be killed in
 		}
-		if s.random.IntN(1000) == 0 {
+		if s.random.IntN(4000) == 0 { // the outputs write sooner than that
 			if err := s.save(); err != nil {
 				return err
 			}
@@ -157,7 +157,7 @@ func TestKill(t *testing.T) {
 		if err := child.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if kills < 6 || cut == 0 { // a busy machine may get nowhere between two kills
+		if kills < 6 {
 			timer := time.AfterFunc(time.Duration(100+random.IntN(200))*time.Millisecond, func() { child.Process.Kill() })
 			defer timer.Stop()
 		}
