@@ -53,6 +53,7 @@ var mayImport = map[string][]string{
 	"internal/lab": {"internal/lab", "craft", "golang.org/x/sys", "golang.org/x/net", "github.com/google/gopacket", "github.com/vishvananda",
 		"github.com/cilium/ebpf"},
 	"internal/rooms": {},
+	"internal/tools": {},
 }
 
 // light are the only modules that an importer of the library pays for.
