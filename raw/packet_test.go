@@ -206,7 +206,7 @@ func ask(dst netip.Addr, port uint16, routes *Routes, neighbours *Neighbours, li
 		return err
 	}
 	defer ring.Close()
-	tap, err := OpenTap(v6, tcpTo(t, v6, port))
+	tap, err := OpenTap(v6, TapTCP, tcpTo(t, v6, port))
 	if err != nil {
 		return err
 	}

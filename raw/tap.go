@@ -14,11 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Tap receives TCP segments where the kernel's own sockets do: after
-// connection tracking has undone address translation, whereas a Ring sees the
-// translated addresses. It is for the few packets that need the comparison:
-// every TCP segment that this host receives is copied before the filter looks
-// at it.
+// Tap receives TCP segments, or ICMP messages, where the kernel's own sockets
+// do: after connection tracking has undone address translation, also in what
+// an ICMP error quotes, whereas a Ring sees the translated addresses. It is for
+// the few packets that need the comparison: every one of the protocol that this
+// host receives is copied before the filter looks at it.
 //
 // Drain may be called by one goroutine at a time.
 type Tap struct {
@@ -39,11 +39,31 @@ const (
 	tapControl = 256 // bytes of control messages: time stamp, addresses
 )
 
-// OpenTap opens a raw IP socket for TCP. In the filter offset 0 is the first
-// byte of the IP header, in both families.
-func OpenTap(v6 bool, filter []bpf.RawInstruction) (*Tap, error) {
+// TapProtocol is what a Tap receives.
+type TapProtocol uint8
+
+// The protocols of taps.
+const (
+	TapTCP  TapProtocol = iota
+	TapICMP             // ICMPv6 in IPv6
+)
+
+// number returns the protocol's number in the header of a family.
+func (p TapProtocol) number(v6 bool) uint8 {
+	switch {
+	case p == TapTCP:
+		return unix.IPPROTO_TCP
+	case v6:
+		return unix.IPPROTO_ICMPV6
+	}
+	return unix.IPPROTO_ICMP
+}
+
+// OpenTap opens a raw IP socket. In the filter offset 0 is the first byte of
+// the IP header, in both families.
+func OpenTap(v6 bool, p TapProtocol, filter []bpf.RawInstruction) (*Tap, error) {
 	t := &Tap{}
-	if err := t.open(v6, filter); err != nil {
+	if err := t.open(v6, p.number(v6), filter); err != nil {
 		if t.conn != nil {
 			t.conn.Close()
 		}
@@ -52,13 +72,13 @@ func OpenTap(v6 bool, filter []bpf.RawInstruction) (*Tap, error) {
 	return t, nil
 }
 
-func (t *Tap) open(v6 bool, filter []bpf.RawInstruction) error {
+func (t *Tap) open(v6 bool, protocol uint8, filter []bpf.RawInstruction) error {
 	if len(filter) == 0 {
 		return errNoFilter
 	}
-	network, address := "ip4:tcp", "0.0.0.0"
+	network, address := fmt.Sprint("ip4:", protocol), "0.0.0.0"
 	if v6 {
-		network, address = "ip6:tcp", "::"
+		network, address = fmt.Sprint("ip6:", protocol), "::"
 	}
 	listen := net.ListenConfig{Control: t.deafen}
 	err := privileged(func() error {
@@ -75,7 +95,7 @@ func (t *Tap) open(v6 bool, filter []bpf.RawInstruction) error {
 	if v6 {
 		newReader = newTap6
 	}
-	if t.in, err = newReader(t.conn); err != nil {
+	if t.in, err = newReader(t.conn, protocol); err != nil {
 		return err
 	}
 	// What came before the socket was deaf would pass for filtered.

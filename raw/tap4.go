@@ -15,7 +15,7 @@ type tap4 struct {
 	messages [tapBatch]ipv4.Message
 }
 
-func newTap4(c *net.IPConn) (tapReader, error) {
+func newTap4(c *net.IPConn, _ uint8) (tapReader, error) {
 	raw, err := ipv4.NewRawConn(c)
 	if err != nil {
 		return nil, err

@@ -15,12 +15,13 @@ import (
 // section 3), from what comes beside the packet.
 type tap6 struct {
 	*ipv6.PacketConn
+	protocol uint8
 	messages [tapBatch]ipv6.Message
 	packets  [tapBatch][v6Header + tapSize]byte
 }
 
-func newTap6(c *net.IPConn) (tapReader, error) {
-	t := &tap6{PacketConn: ipv6.NewPacketConn(c)}
+func newTap6(c *net.IPConn, protocol uint8) (tapReader, error) {
+	t := &tap6{PacketConn: ipv6.NewPacketConn(c), protocol: protocol}
 	for i := range t.messages {
 		t.messages[i] = ipv6.Message{Buffers: [][]byte{t.packets[i][v6Header:]}, OOB: make([]byte, tapControl)}
 	}
@@ -28,8 +29,8 @@ func newTap6(c *net.IPConn) (tapReader, error) {
 	return t, named("IPV6_RECVPKTINFO", t.SetControlMessage(flags, true))
 }
 
-// SetBPF moves the filter's loads: here offset 0 is the first byte of the TCP
-// header, and the IP header is at SKF_NET_OFF.
+// SetBPF moves the filter's loads: here offset 0 is the first byte behind
+// it, and the IP header is at SKF_NET_OFF.
 func (t *tap6) SetBPF(filter []bpf.RawInstruction) error {
 	return t.PacketConn.SetBPF(fromNetworkHeader(filter))
 }
@@ -63,18 +64,18 @@ func (t *tap6) read(packets []Packet) int {
 		var control ipv6.ControlMessage
 		control.Parse(m.OOB[:m.NN])
 		packet := t.packets[i][:v6Header+m.N]
-		writeHeader(packet, m, control)
+		writeHeader(packet, t.protocol, m, control)
 		packets[i] = Packet{Data: packet, Time: stamp(m.OOB[:m.NN]), Interface: control.IfIndex}
 	}
 	return n
 }
 
-func writeHeader(packet []byte, m ipv6.Message, control ipv6.ControlMessage) {
+func writeHeader(packet []byte, protocol uint8, m ipv6.Message, control ipv6.ControlMessage) {
 	clear(packet[:v6Header])
 	packet[0] = 0x60 | byte(control.TrafficClass>>4)
 	packet[1] = byte(control.TrafficClass << 4)
 	binary.BigEndian.PutUint16(packet[4:], uint16(m.N))
-	packet[6], packet[7] = unix.IPPROTO_TCP, byte(control.HopLimit)
+	packet[6], packet[7] = protocol, byte(control.HopLimit)
 	if from, ok := m.Addr.(*net.IPAddr); ok {
 		copy(packet[8:24], from.IP.To16())
 	}

@@ -29,7 +29,7 @@ func TestLabTapSeesBehindTranslation(t *testing.T) {
 		}
 		nft(t, "table "+family+" n { chain o { type nat hook output priority -100; "+rule+"; }; }")
 		ring := openTestRing(t, v6, false, 0, tcpTo(t, v6, 7777))
-		tap, err := OpenTap(v6, tcpTo(t, v6, 7777))
+		tap, err := OpenTap(v6, TapTCP, tcpTo(t, v6, 7777))
 		check(t, err)
 		defer tap.Close()
 		s, err := OpenIP(v6, SocketConfig{})
@@ -90,7 +90,7 @@ func source(packet []byte) netip.Addr {
 
 func TestLabTapWantsAFilter(t *testing.T) {
 	namespace(t)
-	if _, err := OpenTap(false, nil); err == nil {
+	if _, err := OpenTap(false, TapTCP, nil); err == nil {
 		t.Error("opened without a filter")
 	}
 }

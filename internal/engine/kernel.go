@@ -3,8 +3,10 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"sync/atomic"
 	"syscall"
@@ -282,12 +284,14 @@ func (k *Kernel) Confirm() error {
 		if err != nil {
 			return err
 		}
-		t, err := raw.OpenTap(six, filter)
-		if err != nil {
-			return err
+		for _, protocol := range []raw.TapProtocol{raw.TapTCP, raw.TapICMP} {
+			t, err := raw.OpenTap(six, protocol, filter)
+			if err != nil {
+				return err
+			}
+			k.keep(t.Close)
+			k.taps = append(k.taps, t)
 		}
-		k.keep(t.Close)
-		k.taps = append(k.taps, t)
 	}
 	return k.newWaiter()
 }
@@ -315,9 +319,23 @@ func (k *Kernel) Neighbour(p *Path, dst netip.Addr) Neighbour {
 	return NeighbourUnknown
 }
 
+// chosenDown reports whether the interface that the caller insists on, for all targets or for a link-local one, is down or
+// gone. Then there are no routes over it either, but the target is not to blame.
+func (k *Kernel) chosenDown(dst netip.Addr) bool {
+	name := cmp.Or(k.cfg.Interface, dst.Zone())
+	if name == "" {
+		return false
+	}
+	i, err := net.InterfaceByName(name)
+	return err != nil || i.Flags&net.FlagUp == 0
+}
+
 // Path implements Wire.
 func (k *Kernel) Path(dst netip.Addr) (int, *Path, error) {
 	route, err := k.routes.Lookup(dst)
+	if err == syscall.ENETUNREACH && k.chosenDown(dst) {
+		err = syscall.ENETDOWN
+	}
 	if err != nil {
 		return 0, nil, err
 	}
