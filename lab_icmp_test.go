@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"syscall"
 	"testing"
@@ -164,7 +163,7 @@ func stateOf(err error) rawshake.State {
 	switch errno := errnoOf(err); {
 	case err == nil:
 		return rawshake.Open
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errno == 0:
 		return rawshake.Filtered
 	case errno == syscall.ECONNREFUSED:
 		return rawshake.Closed
