@@ -4,13 +4,15 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"github.com/rawshake/rawshake/internal/loopback"
 )
 
 // BenchmarkCheckAddr checks ports on loopback, with one caller and with many.
 func BenchmarkCheckAddr(b *testing.B) {
 	for _, method := range []Method{MethodConnect, MethodRaw} {
-		open, _ := listen(b, "127.0.0.1:0")
-		for state, addr := range map[string]string{"open": open, "closed": refusing(b, "127.0.0.1:0")} {
+		open, _ := loopback.Open(b, "127.0.0.1:0")
+		for state, addr := range map[string]string{"open": open, "closed": loopback.Closed(b, "127.0.0.1:0")} {
 			c := NewCheckerConfig(Config{Method: method})
 			go c.CheckingLoop(context.Background())
 			<-c.WaitReady()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -99,5 +100,34 @@ func TestErrorsReadAsPrograms(t *testing.T) {
 	}
 	if _, ok := any(refused).(interface{ Timeout() bool }); ok {
 		t.Error("*ErrConnect has a Timeout method, which programs take for a timeout")
+	}
+}
+
+func TestErrTimeout(t *testing.T) {
+	var err error = tcp.ErrTimeout
+	if err.Error() != "I/O timeout" {
+		t.Errorf("text %q", err)
+	}
+	if !os.IsTimeout(err) || !errors.Is(err, tcp.ErrTimeout) {
+		t.Error("not recognised as a timeout")
+	}
+	e, ok := err.(net.Error)
+	//lint:ignore SA1019 tcp-shaker's error is temporary
+	if !ok || !e.Timeout() || !e.Temporary() {
+		t.Error("not a temporary net.Error")
+	}
+}
+
+func TestOptions(t *testing.T) {
+	if got, want := tcp.DefaultOptions(), (tcp.Options{Timeout: 3 * time.Second, Network: "tcp", ZeroLinger: true}); got != want {
+		t.Errorf("DefaultOptions %+v, want %+v", got, want)
+	}
+	base := tcp.DefaultOptions()
+	got := base.WithTimeout(time.Minute).WithNetwork("tcp6").WithZeroLinger(false)
+	if want := (tcp.Options{Timeout: time.Minute, Network: "tcp6"}); got != want {
+		t.Errorf("chained %+v, want %+v", got, want)
+	}
+	if base != tcp.DefaultOptions() {
+		t.Error("With... changed its receiver")
 	}
 }

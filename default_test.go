@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/rawshake/rawshake/internal/loopback"
 )
 
 // defaultWorks skips where the default method needs a privilege that is not there.
@@ -30,7 +32,7 @@ func TestDefaultChecker(t *testing.T) {
 	if !c.IsReady() {
 		t.Error("IsReady is false")
 	}
-	addr, _ := listen(t, "127.0.0.1:0")
+	addr, _ := loopback.Open(t, "127.0.0.1:0")
 	if err := c.CheckAddr(addr, 5*time.Second); err != nil {
 		t.Errorf("open port: %v", err)
 	}

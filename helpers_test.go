@@ -3,10 +3,8 @@ package rawshake
 import (
 	"context"
 	"iter"
-	"net"
 	"net/netip"
 	"os"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -42,16 +40,22 @@ func needRaw(t *testing.T) {
 	t.Skipf("no raw engine: %v", err)
 }
 
+// loop starts c's loop and returns what stops it and then gives its error.
+func loop(c *Checker) func() error {
+	done := make(chan error, 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { done <- c.CheckingLoop(ctx) }()
+	return func() error {
+		cancel()
+		return <-done
+	}
+}
+
 // started returns c, running until the test ends.
 func started(t *testing.T, c *Checker) *Checker {
 	t.Helper()
-	loop := make(chan error, 1)
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() { loop <- c.CheckingLoop(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		<-loop
-	})
+	stop := loop(c)
+	t.Cleanup(func() { stop() })
 	<-c.WaitReady()
 	return c
 }
@@ -87,53 +91,18 @@ func answers(state State, reason Reason, errno error) *stub {
 // silence is a stub with the timing of a backend whose targets do not answer.
 func silence() *stub {
 	return &stub{answer: func(ctx context.Context, target netip.AddrPort, timeout time.Duration) (Result, error) {
-		if !sleep(ctx, timeout) {
+		select {
+		case <-ctx.Done():
 			return Result{}, context.Cause(ctx)
+		case <-time.After(timeout):
+			return Result{Target: target, State: Filtered, Reason: match.Timeout}, nil
 		}
-		return Result{Target: target, State: Filtered, Reason: match.Timeout}, nil
 	}}
 }
 
 // withBackend returns a Checker on a backend of the test's own.
 func withBackend(b backend) *Checker {
 	return &Checker{engines: &engineSet{open: func(Config) (backend, error) { return b, nil }}}
-}
-
-// listen returns the address of a listener that accepts, and the number of connections it has accepted.
-func listen(t testing.TB, addr string) (string, *atomic.Int64) {
-	t.Helper()
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		t.Skipf("no listener on %s: %v", addr, err)
-	}
-	accepted := new(atomic.Int64)
-	var server sync.WaitGroup
-	server.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			accepted.Add(1)
-			c.Close()
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		server.Wait()
-	})
-	return l.Addr().String(), accepted
-}
-
-// refusing returns an address where nobody listens.
-func refusing(t testing.TB, addr string) string {
-	t.Helper()
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		t.Skipf("no listener on %s: %v", addr, err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // wantErrConnect fails unless err is a bare *ErrConnect with that errno, found in each way that programs look for it.
@@ -146,4 +115,24 @@ func wantErrConnect(t testing.TB, err error, errno syscall.Errno) {
 	if connect.Unwrap() != errno || connect.Error() != errno.Error() {
 		t.Fatalf("ErrConnect of %v (%q), want %v", connect.Unwrap(), connect, errno)
 	}
+}
+
+// prober returns a Prober that is closed when the test ends.
+func prober(t *testing.T, c Config) *Prober {
+	t.Helper()
+	p, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+func mustProbe(t *testing.T, p *Prober, addr string) Result {
+	t.Helper()
+	r, err := p.Probe(t.Context(), netip.MustParseAddrPort(addr))
+	if err != nil {
+		t.Fatalf("%s: %v", addr, err)
+	}
+	return r
 }

@@ -9,7 +9,16 @@ const (
 	// MethodRaw sends crafted packets. On Linux it needs CAP_NET_RAW; on other platforms, which have no raw engine, a
 	// Prober of this method uses connect instead and says so in each Result.
 	MethodRaw Method = iota
-	// MethodConnect makes a kernel connection for each probe and resets it (SO_LINGER 0). It completes the handshake.
+	// MethodConnect makes a kernel connection for each probe and resets it at once (SO_LINGER 0). It needs no privilege, and
+	// differs from raw packets in what the kernel decides:
+	//
+	//   - It completes the handshake: the server accepts the connection, and sees it reset.
+	//   - Attempts and their times are the kernel's (Linux: after 1, 3, 7 s and so on, since 6.5 each second at first);
+	//     Config.Attempts and Config.Schedule have no effect, and Config.Options must be zero.
+	//   - A probe first waits, for at most its timeout, until a descriptor and a source port are free. The timeout counts from
+	//     the dial, so that what we are short of does not read as silence: the whole may take twice as long.
+	//   - connect(2) tells one errno. An ICMP "port unreachable" gives ECONNREFUSED like a RST, and reads as closed; a missing
+	//     route reads like an ICMP error; Result.Reply is empty. Attempt is known for open ports on Linux, and else 0.
 	MethodConnect
 	// MethodAuto is raw where the privilege is there and connect where it is not; the logger is told once.
 	MethodAuto

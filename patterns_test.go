@@ -9,15 +9,17 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/rawshake/rawshake/internal/loopback"
 )
 
-// The tests of this file call a Checker the ways that programs written for tcp-shaker do.
+// The tests of this file call a Checker the ways that programs written for tcp-shaker, and its own tests, do.
 
 // TestPatternReadme is that of its README: a Checker for each check, many at once, the context canceled by defer.
 func TestPatternReadme(t *testing.T) {
 	eachMethod(t, func(t *testing.T, config Config) {
-		open, _ := listen(t, "127.0.0.1:0")
-		closed := refusing(t, "127.0.0.1:0")
+		open, _ := loopback.Open(t, "127.0.0.1:0")
+		closed := loopback.Closed(t, "127.0.0.1:0")
 		check := func(addr string) error {
 			c := NewCheckerConfig(config)
 			ctx, stopChecker := context.WithCancel(context.Background())
@@ -48,7 +50,7 @@ func TestPatternReadme(t *testing.T) {
 // TestPatternManyCheckersCostOneEngine is issue 28 of tcp-shaker: 20 000 Checkers of their own ran out of descriptors.
 func TestPatternManyCheckersCostOneEngine(t *testing.T) {
 	eachMethod(t, func(t *testing.T, config Config) {
-		addr, _ := listen(t, "127.0.0.1:0")
+		addr, _ := loopback.Open(t, "127.0.0.1:0")
 		var opened atomic.Int32
 		engines := &engineSet{idle: 50 * time.Millisecond, open: func(c Config) (backend, error) {
 			opened.Add(1)
@@ -93,8 +95,8 @@ func waitForGoroutines(t *testing.T, before int) {
 func TestPatternOneCheckerManyWorkers(t *testing.T) {
 	eachMethod(t, func(t *testing.T, config Config) {
 		manager := struct{ *Checker }{started(t, NewCheckerConfig(config))}
-		up, _ := listen(t, "127.0.0.1:0")
-		down := refusing(t, "127.0.0.1:0")
+		up, _ := loopback.Open(t, "127.0.0.1:0")
+		down := loopback.Closed(t, "127.0.0.1:0")
 		var workers sync.WaitGroup
 		for range 1000 {
 			workers.Go(func() {
@@ -114,13 +116,19 @@ func TestPatternOneCheckerManyWorkers(t *testing.T) {
 func TestPatternStartWhenNotReady(t *testing.T) {
 	eachMethod(t, func(t *testing.T, config Config) {
 		shared := NewCheckerConfig(config)
-		defer shared.Close()
-		addr, _ := listen(t, "127.0.0.1:0")
-		var all sync.WaitGroup
+		addr, _ := loopback.Open(t, "127.0.0.1:0")
+		var ran atomic.Int32
+		var all, loops sync.WaitGroup
 		for range 50 {
 			all.Go(func() {
 				if !shared.IsReady() {
-					go shared.CheckingLoop(t.Context())
+					loops.Go(func() {
+						if err := shared.CheckingLoop(t.Context()); err == nil {
+							ran.Add(1)
+						} else if err != ErrCheckerAlreadyStarted {
+							t.Errorf("CheckingLoop: %v", err)
+						}
+					})
 				}
 				select {
 				case <-shared.WaitReady():
@@ -133,6 +141,11 @@ func TestPatternStartWhenNotReady(t *testing.T) {
 			})
 		}
 		all.Wait()
+		shared.Close()
+		loops.Wait()
+		if n := ran.Load(); n != 1 {
+			t.Errorf("%d loops ran, want 1", n)
+		}
 	})
 }
 
@@ -141,7 +154,7 @@ func TestPatternRTTByWallClock(t *testing.T) {
 	eachMethod(t, func(t *testing.T, config Config) {
 		c := started(t, NewCheckerConfig(config))
 		for _, host := range []string{"127.0.0.1:0", "[::1]:0"} {
-			addr, _ := listen(t, host)
+			addr, _ := loopback.Open(t, host)
 			best := time.Hour
 			for range 50 {
 				start := time.Now()
@@ -161,8 +174,8 @@ func TestPatternRTTByWallClock(t *testing.T) {
 func TestPatternThreeStates(t *testing.T) {
 	eachMethod(t, func(t *testing.T, config Config) {
 		c := started(t, NewCheckerConfig(config))
-		open, _ := listen(t, "127.0.0.1:0")
-		for addr, want := range map[string]string{open: "open", refusing(t, "127.0.0.1:0"): "closed", silent(t, "127.0.0.1:0"): "filtered"} {
+		open, _ := loopback.Open(t, "127.0.0.1:0")
+		for addr, want := range map[string]string{open: "open", loopback.Closed(t, "127.0.0.1:0"): "closed", loopback.Silent(t, "127.0.0.1:0"): "filtered"} {
 			host, port, _ := net.SplitHostPort(addr)
 			var got string
 			switch err := c.CheckAddr(net.JoinHostPort(host, port), 200*time.Millisecond); err {
@@ -192,7 +205,7 @@ func TestPatternLoopErrorOrReady(t *testing.T) {
 			t.Fatalf("the loop ended: %v", err)
 		case <-c.WaitReady():
 		}
-		addr, _ := listen(t, "127.0.0.1:0")
+		addr, _ := loopback.Open(t, "127.0.0.1:0")
 		if err := c.CheckAddr(addr, time.Second); err != nil {
 			t.Errorf("open port: %v", err)
 		}
@@ -202,26 +215,19 @@ func TestPatternLoopErrorOrReady(t *testing.T) {
 // TestPatternDefaultChecker is that of a package with TCP_HALF checks: only errors.Is(err, ErrTimeout) is looked at.
 func TestPatternDefaultChecker(t *testing.T) {
 	defaultWorks(t)
-	if err := DefaultChecker().CheckAddr(silent(t, "127.0.0.1:0"), 100*time.Millisecond); !errors.Is(err, ErrTimeout) {
+	if err := DefaultChecker().CheckAddr(loopback.Silent(t, "127.0.0.1:0"), 100*time.Millisecond); !errors.Is(err, ErrTimeout) {
 		t.Errorf("silent port: %v", err)
 	}
-	if err := DefaultChecker().CheckAddr(refusing(t, "127.0.0.1:0"), time.Second); err == nil || errors.Is(err, ErrTimeout) {
+	if err := DefaultChecker().CheckAddr(loopback.Closed(t, "127.0.0.1:0"), time.Second); err == nil || errors.Is(err, ErrTimeout) {
 		t.Errorf("closed port: %v", err)
-	}
-}
-
-// TestPatternNoLoop is health's: CheckAddr with no loop at all gets an error that says what is missing.
-func TestPatternNoLoop(t *testing.T) {
-	if err := NewChecker().CheckAddr("127.0.0.1:1", time.Second); !errors.Is(err, ErrCheckerNotStarted) {
-		t.Errorf("check without a loop: %v", err)
 	}
 }
 
 // TestPatternCheckerPerPort is liwasc's scan: a Checker for each port from a pool, any error is closed.
 func TestPatternCheckerPerPort(t *testing.T) {
 	eachMethod(t, func(t *testing.T, config Config) {
-		open, _ := listen(t, "127.0.0.1:0")
-		closed := refusing(t, "127.0.0.1:0")
+		open, _ := loopback.Open(t, "127.0.0.1:0")
+		closed := loopback.Closed(t, "127.0.0.1:0")
 		var all sync.WaitGroup
 		workers := make(chan struct{}, 32)
 		for i := range 300 {
@@ -239,5 +245,52 @@ func TestPatternCheckerPerPort(t *testing.T) {
 			})
 		}
 		all.Wait()
+	})
+}
+
+// TestPatternNotAwaited is tcp-shaker's own TestCheckAddrConcurrently: nobody waits for the loop.
+func TestPatternNotAwaited(t *testing.T) {
+	eachMethod(t, func(t *testing.T, config Config) {
+		c := NewCheckerConfig(config)
+		defer c.Close()
+		hole := loopback.Silent(t, "127.0.0.1:0")
+		go c.CheckingLoop(context.Background())
+		var all sync.WaitGroup
+		for range 1000 {
+			all.Go(func() {
+				if err := c.CheckAddr(hole, 50*time.Millisecond); err == nil {
+					t.Error("a black hole is open")
+				}
+			})
+		}
+		all.Wait()
+		<-c.WaitReady()
+	})
+}
+
+// TestPatternStopAndStart is tcp-shaker's own TestStopNStartChecker.
+func TestPatternStopAndStart(t *testing.T) {
+	eachMethod(t, func(t *testing.T, config Config) {
+		c := NewCheckerConfig(config)
+		if c.IsReady() {
+			t.Error("ready before the loop")
+		}
+		live, _ := loopback.Open(t, "127.0.0.1:0")
+		for range 2 {
+			stop := loop(c)
+			<-c.WaitReady()
+			if _, ok := c.CheckAddr(loopback.Closed(t, "127.0.0.1:0"), time.Second).(*ErrConnect); !ok {
+				t.Error("dead address: no *ErrConnect")
+			}
+			if err := c.CheckAddr(live, time.Second); err != nil {
+				t.Errorf("live address: %v", err)
+			}
+			if err := c.CheckAddr(loopback.Silent(t, "127.0.0.1:0"), 500*time.Millisecond); err != ErrTimeout {
+				t.Errorf("black hole: %v", err)
+			}
+			if err := stop(); err != nil {
+				t.Errorf("CheckingLoop: %v", err)
+			}
+		}
 	})
 }

@@ -81,3 +81,20 @@ func (p *Prober) Close() error { return p.backend.close() }
 func unmap(ap netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
+
+// results translates what a backend's own loop yields.
+func results[V any](verdicts iter.Seq2[V, error], fill func(*Result, V)) iter.Seq2[Result, error] {
+	return func(yield func(Result, error) bool) {
+		for v, err := range verdicts {
+			if err != nil {
+				yield(Result{}, err)
+				return
+			}
+			var r Result
+			fill(&r, v)
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+}

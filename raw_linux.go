@@ -100,19 +100,7 @@ func (b *rawBackend) probe(ctx context.Context, target netip.AddrPort, timeout t
 }
 
 func (b *rawBackend) probeAll(ctx context.Context, targets iter.Seq[netip.AddrPort]) iter.Seq2[Result, error] {
-	return func(yield func(Result, error) bool) {
-		for v, err := range b.front.All(ctx, targets, b.timeout, b.limit) {
-			if err != nil {
-				yield(Result{}, err)
-				return
-			}
-			var r Result
-			fill(&r, v)
-			if !yield(r, nil) {
-				return
-			}
-		}
-	}
+	return results(b.front.All(ctx, targets, b.timeout, b.limit), fill)
 }
 
 func (b *rawBackend) stats() Stats {

@@ -31,7 +31,7 @@ type Result struct {
 	RTT     time.Duration  // from the SYN that was answered to the kernel's receive stamp of the answer; 0 without an answer
 	Attempt int            // the attempt that was answered, or the last one sent; the first is 0
 	Reply   Reply          // what the answer carried; zero without one
-	Source  netip.AddrPort // our side of the attempt; invalid when nothing was sent
+	Source  netip.AddrPort // our side of the attempt; invalid when nothing was sent, and by MethodConnect unless open
 	Method  Method         // MethodRaw or MethodConnect
 	Time    time.Time      // of the verdict
 
@@ -56,3 +56,20 @@ type Reply struct {
 
 // Options returns the TCP options in the order of the wire, as in "mss,sackok,ts,nop,ws"; "" without any.
 func (r Reply) Options() string { return craft.FormatOptions(r.options[:r.nOptions]) }
+
+// Stats are counters since [New]. Counters only grow; InFlight is a gauge.
+type Stats struct {
+	SYNSent    uint64 // attempts on the wire
+	RSTSent    uint64 // half-open connections that we reset
+	Received   uint64 // packets that passed the receive filter
+	Answers    uint64 // packets that settled a probe
+	Duplicates uint64 // answers to a probe that was settled already
+	Ignored    uint64 // packets whose ISN, address, port or quote was not ours
+	RingDrops  uint64 // packets that the kernel dropped because the receive ring was full
+	SendErrors uint64 // packets that the kernel refused to send
+	Requeued   uint64 // extra attempts given because the ring dropped packets
+	InFlight   int    // probes pending now
+
+	// Verdicts, by state.
+	Open, Closed, Unreachable, Filtered, Unsent uint64
+}

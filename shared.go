@@ -2,6 +2,7 @@ package rawshake
 
 import (
 	"fmt"
+	"os"
 	"sync"
 	"time"
 )
@@ -115,6 +116,13 @@ func (s *engineSet) forget(id string, e *sharedEngine) {
 // by its address, which is not reused as long as the engine holds it.
 func engineID(c Config) string {
 	return fmt.Sprintf("%+v in %s", c, namespace())
+}
+
+// namespace names the network namespace of the calling thread, as sockets belong to the one they were opened in. It is empty
+// where threads share one: only Linux has the link.
+func namespace() string {
+	name, _ := os.Readlink("/proc/thread-self/ns/net")
+	return name
 }
 
 // openChecked opens the backend of a new Prober.

@@ -1,7 +1,6 @@
 package rawshake
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -167,40 +166,6 @@ func TestFailureToOpenIsShared(t *testing.T) {
 		}
 		if len(set.byID) != 0 {
 			t.Errorf("%d entries left of engines that did not open", len(set.byID))
-		}
-	})
-}
-
-// TestStartRace is samaritan's: many see that the Checker is not ready and start it.
-func TestStartRace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := newCounting(engineIdle)
-		c := &Checker{engines: &n.engineSet}
-		ctx, cancel := context.WithCancel(t.Context())
-		var started atomic.Int32
-		var all, loops sync.WaitGroup
-		for range 100 {
-			all.Go(func() {
-				if !c.IsReady() {
-					loops.Go(func() {
-						if err := c.CheckingLoop(ctx); err == nil {
-							started.Add(1)
-						} else if err != ErrCheckerAlreadyStarted {
-							t.Errorf("CheckingLoop: %v", err)
-						}
-					})
-				}
-				<-c.WaitReady()
-				if err := c.CheckAddr(anyAddr, time.Second); err != nil {
-					t.Errorf("CheckAddr: %v", err)
-				}
-			})
-		}
-		all.Wait()
-		cancel()
-		loops.Wait()
-		if got := started.Load(); got != 1 {
-			t.Errorf("%d loops ran, want 1", got)
 		}
 	})
 }

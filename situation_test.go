@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/rawshake/rawshake/internal/loopback"
 )
 
 // The tests of this file go through tcp-shaker's situations on real sockets, with each method. A subtest named
@@ -17,7 +19,7 @@ func TestSituationOpen(t *testing.T) {
 	eachMethod(t, func(t *testing.T, config Config) {
 		c := started(t, NewCheckerConfig(config))
 		for _, host := range []string{"127.0.0.1:0", "[::1]:0"} {
-			addr, _ := listen(t, host)
+			addr, _ := loopback.Open(t, host)
 			for range 20 {
 				if err := c.CheckAddr(addr, 5*time.Second); err != nil {
 					t.Fatalf("%s: %v", addr, err)
@@ -31,7 +33,7 @@ func TestSituationRefused(t *testing.T) {
 	eachMethod(t, func(t *testing.T, config Config) {
 		c := started(t, NewCheckerConfig(config))
 		for _, host := range []string{"127.0.0.1:0", "[::1]:0"} {
-			addr := refusing(t, host)
+			addr := loopback.Closed(t, host)
 			err := c.CheckAddr(addr, 5*time.Second)
 			wantErrConnect(t, err, syscall.ECONNREFUSED)
 			if err.Error() != "connection refused" {
@@ -53,7 +55,7 @@ func TestSituationSilent(t *testing.T) {
 	eachMethod(t, func(t *testing.T, config Config) {
 		c := started(t, NewCheckerConfig(config))
 		for _, host := range []string{"127.0.0.1:0", "[::1]:0"} {
-			addr := silent(t, host)
+			addr := loopback.Silent(t, host)
 			start := time.Now()
 			err := c.CheckAddr(addr, 150*time.Millisecond)
 			took := time.Since(start)
@@ -70,7 +72,7 @@ func TestSituationSilent(t *testing.T) {
 func TestSituationAddresses(t *testing.T) {
 	eachMethod(t, func(t *testing.T, config Config) {
 		c := started(t, NewCheckerConfig(config))
-		addr, _ := listen(t, "127.0.0.1:0")
+		addr, _ := loopback.Open(t, "127.0.0.1:0")
 		_, port, _ := net.SplitHostPort(addr)
 		for name, addr := range map[string]string{
 			"unspecified": "0.0.0.0:" + port,
@@ -81,7 +83,7 @@ func TestSituationAddresses(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if err := c.CheckAddr(refusing(t, "127.0.0.2:0"), 5*time.Second); !errors.Is(err, syscall.ECONNREFUSED) {
+		if err := c.CheckAddr(loopback.Closed(t, "127.0.0.2:0"), 5*time.Second); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("another loopback address: %v", err)
 		}
 		t.Run("port 0", func(t *testing.T) {
@@ -93,15 +95,18 @@ func TestSituationAddresses(t *testing.T) {
 func TestSituationNetwork(t *testing.T) {
 	eachMethod(t, func(t *testing.T, config Config) {
 		c := started(t, NewCheckerConfig(config))
-		addr, _ := listen(t, "[::1]:0")
-		options := DefaultOptions()
-		for _, network := range []string{"tcp6", "tcp", ""} {
-			if err := c.CheckAddrWithOptions(addr, options.WithNetwork(network)); err != nil {
-				t.Errorf("%q: %v", network, err)
+		four, _ := loopback.Open(t, "127.0.0.1:0")
+		six, _ := loopback.Open(t, "[::1]:0")
+		for _, test := range []struct {
+			addr, network string
+			open          bool
+		}{
+			{four, "tcp", true}, {four, "", true}, {four, "tcp4", true}, {four, "tcp6", false},
+			{six, "tcp", true}, {six, "", true}, {six, "tcp6", true}, {six, "tcp4", false},
+		} {
+			if err := c.CheckAddrWithOptions(test.addr, DefaultOptions().WithNetwork(test.network)); (err == nil) != test.open {
+				t.Errorf("%s by %q: %v, want open: %v", test.addr, test.network, err, test.open)
 			}
-		}
-		if err := c.CheckAddrWithOptions(addr, options.WithNetwork("tcp4")); err == nil {
-			t.Error("an IPv6 address was open by tcp4")
 		}
 	})
 }
@@ -109,7 +114,7 @@ func TestSituationNetwork(t *testing.T) {
 func TestSituationStopInFlight(t *testing.T) {
 	eachMethod(t, func(t *testing.T, config Config) {
 		c := NewCheckerConfig(config)
-		addr := silent(t, "127.0.0.1:0")
+		addr := loopback.Silent(t, "127.0.0.1:0")
 		stop := loop(c)
 		<-c.WaitReady()
 		var checks sync.WaitGroup
@@ -145,9 +150,9 @@ func wasUnsent(err error) bool {
 func TestSituationConcurrent(t *testing.T) {
 	eachMethod(t, func(t *testing.T, config Config) {
 		c := started(t, NewCheckerConfig(config))
-		open, _ := listen(t, "127.0.0.1:0")
-		closed := refusing(t, "127.0.0.1:0")
-		hole := silent(t, "127.0.0.1:0")
+		open, _ := loopback.Open(t, "127.0.0.1:0")
+		closed := loopback.Closed(t, "127.0.0.1:0")
+		hole := loopback.Silent(t, "127.0.0.1:0")
 		var all sync.WaitGroup
 		for i := range 200 {
 			all.Go(func() {
@@ -175,7 +180,7 @@ func TestSituationConcurrent(t *testing.T) {
 func TestSituationZeroLinger(t *testing.T) {
 	eachMethod(t, func(t *testing.T, config Config) {
 		c := started(t, NewCheckerConfig(config))
-		addr, accepted := listen(t, "127.0.0.1:0")
+		addr, accepted := loopback.Open(t, "127.0.0.1:0")
 		for _, zero := range []bool{true, false} {
 			if err := c.CheckAddrZeroLinger(addr, 5*time.Second, zero); err != nil {
 				t.Errorf("zeroLinger %v: %v", zero, err)

@@ -1,10 +1,12 @@
-//go:build linux || darwin || dragonfly || freebsd || netbsd || openbsd
+//go:build unix
 
-package rawshake
+package connect
 
 import (
 	"fmt"
+	"math"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,3 +33,15 @@ func setOption(field string, fd, level, option, value int) error {
 	}
 	return nil
 }
+
+// descriptorLimit returns how many descriptors probes may hold: three quarters of RLIMIT_NOFILE, so that the rest of the program
+// can go on.
+func descriptorLimit() int {
+	var r syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
+		return math.MaxInt32
+	}
+	return int(max(1, min(uint64(r.Cur), math.MaxInt32)/4*3))
+}
+
+func portableErrno(errno syscall.Errno) syscall.Errno { return errno }

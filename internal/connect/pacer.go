@@ -1,4 +1,4 @@
-package rawshake
+package connect
 
 import (
 	"sync"

@@ -1,6 +1,7 @@
-package rawshake
+package connect
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"syscall"
@@ -47,4 +48,9 @@ func (o socketOptions) check() error {
 		return err
 	}
 	return failed
+}
+
+// set sets the options of a socket.
+func (o socketOptions) set(fd int, v6 bool) error {
+	return cmp.Or(setHeader(fd, v6, o.ttl, o.tos), o.setPath(fd))
 }

@@ -1,4 +1,4 @@
-//go:build !android
+//go:build linux && !android
 
 package rawshake
 
@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -118,6 +119,46 @@ func TestSituationDeadNeighbour(t *testing.T) {
 			wantErrConnect(t, c.CheckAddr("10.77.1.99:80", 5*time.Second), syscall.EHOSTUNREACH)
 			wantErrConnect(t, <-six, syscall.EHOSTUNREACH)
 		})
+	})
+}
+
+// TestDifferenceKernelGivesUp: silence is silence, also when the kernel runs out of SYNs before we run out of time.
+func TestDifferenceKernelGivesUp(t *testing.T) {
+	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
+		peer := n.Host("peer")
+		peer.Drop(t, 80)
+		n.Prober().Sysctl(t, "net/ipv4/tcp_syn_linear_timeouts", "0")
+		n.Prober().Sysctl(t, "net/ipv4/tcp_syn_retries", "1") // 1 s and 2 s
+		c := started(t, NewCheckerConfig(Config{Method: MethodConnect}))
+		for _, addr := range []netip.Addr{peer.V4, peer.V6} {
+			start := time.Now()
+			if err := c.CheckAddr(at(addr, 80), time.Minute); err != ErrTimeout {
+				t.Errorf("%v: %v, want ErrTimeout", addr, err)
+			}
+			if took := time.Since(start); took < 2*time.Second || took > 10*time.Second {
+				t.Errorf("%v: the kernel gave up after %v", addr, took)
+			}
+		}
+	})
+}
+
+// TestSituationSourcePortsUsedUp is the row "ephemeral ports exhausted".
+func TestSituationSourcePortsUsedUp(t *testing.T) {
+	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
+		peer := n.Host("peer")
+		peer.Drop(t, 80)
+		c := started(t, NewCheckerConfig(Config{Method: MethodConnect, SourcePorts: PortRange{40000, 40002}}))
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() {
+				if err := c.CheckAddr(at(peer.V4, 80), time.Second); err != ErrTimeout {
+					t.Errorf("check with a port: %v, want ErrTimeout", err)
+				}
+			})
+		}
+		time.Sleep(300 * time.Millisecond)
+		wantErrConnect(t, c.CheckAddr(at(peer.V4, 80), 100*time.Millisecond), syscall.EADDRNOTAVAIL)
+		all.Wait()
 	})
 }
 

@@ -1,4 +1,4 @@
-package rawshake
+package connect
 
 import (
 	"syscall"
@@ -8,27 +8,27 @@ import (
 
 // classifyErrno returns what an errno of a dial means; op is the system call that gave it. Which errno an answer becomes is
 // in Linux net/ipv4/tcp_input.c tcp_reset, net/ipv4/icmp.c icmp_err_convert and net/ipv6/icmp.c tab_unreach.
-func classifyErrno(op string, errno syscall.Errno) (State, Reason) {
+func classifyErrno(op string, errno syscall.Errno) (match.State, match.Reason) {
 	switch op {
 	case "socket", "setsockopt", "bind":
-		return Unsent, socketReason(op, errno)
+		return match.Unsent, socketReason(op, errno)
 	}
 	switch errno {
 	case syscall.ECONNREFUSED: // a RST, or an ICMP error that connect(2) does not tell from it
-		return Closed, match.RST
+		return match.Closed, match.RST
 	case syscall.ECONNRESET, syscall.EPIPE: // a RST after the handshake: a SYN-ACK did answer
-		return Open, match.SYNACK
+		return match.Open, match.SYNACK
 	case syscall.ETIMEDOUT: // the kernel gave up before us
-		return Filtered, match.Timeout
+		return match.Filtered, match.Timeout
 	}
 	if reason := unreachableReason(errno); reason != match.NoReason {
-		return Unreachable, reason
+		return match.Unreachable, reason
 	}
-	return Unsent, localReason(errno)
+	return match.Unsent, localReason(errno)
 }
 
 // unreachableReason names what an ICMP error or the routing table said; NoReason if it was neither.
-func unreachableReason(errno syscall.Errno) Reason {
+func unreachableReason(errno syscall.Errno) match.Reason {
 	switch errno {
 	case syscall.ENETUNREACH:
 		return match.NetUnreachable
@@ -51,7 +51,7 @@ func unreachableReason(errno syscall.Errno) Reason {
 }
 
 // localReason names what kept connect(2) from sending.
-func localReason(errno syscall.Errno) Reason {
+func localReason(errno syscall.Errno) match.Reason {
 	switch errno {
 	case syscall.EPERM:
 		return match.LocalFirewall
@@ -66,7 +66,7 @@ func localReason(errno syscall.Errno) Reason {
 }
 
 // socketReason names what failed before connect(2).
-func socketReason(op string, errno syscall.Errno) Reason {
+func socketReason(op string, errno syscall.Errno) match.Reason {
 	switch {
 	case noDescriptor(errno):
 		return match.Overload

@@ -1,4 +1,4 @@
-package rawshake
+package loopback
 
 import (
 	"context"
@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// silent returns an address on loopback that answers nothing: a listener that drops segments from hosts more than 0 hops
+// Silent returns an address that answers nothing: a listener that drops segments from hosts more than 0 hops
 // away, and whoever sends TTL 64 claims to be.
-func silent(t testing.TB, addr string) string {
+func Silent(t testing.TB, addr string) string {
 	t.Helper()
 	config := net.ListenConfig{Control: func(network, _ string, c syscall.RawConn) (err error) {
 		c.Control(func(fd uintptr) {

@@ -1,4 +1,4 @@
-package rawshake
+package connect
 
 import (
 	"context"
@@ -27,14 +27,14 @@ type handshake struct {
 const scarcityPause = 5 * time.Millisecond
 
 // connect dials with the slot that admit has taken, and frees it.
-func (b *connectBackend) connect(ctx context.Context, target netip.AddrPort, timeout time.Duration) Result {
-	defer b.freeSlot()
-	b.counters.inFlight.Add(1)
-	defer b.counters.inFlight.Add(-1)
+func (p *Prober) connect(ctx context.Context, target netip.AddrPort, timeout time.Duration) Verdict {
+	defer p.freeSlot()
+	p.inFlight.Add(1)
+	defer p.inFlight.Add(-1)
 	for start := time.Now(); ; {
-		r := b.dialOnce(ctx, target, timeout)
-		if !noDescriptor(r.Err) || time.Since(start) > timeout {
-			return r
+		v := p.dialOnce(ctx, target, timeout)
+		if !noDescriptor(v.Err) || time.Since(start) > timeout {
+			return v
 		}
 		if !sleep(ctx, scarcityPause) {
 			return canceled(ctx, target)
@@ -44,25 +44,25 @@ func (b *connectBackend) connect(ctx context.Context, target netip.AddrPort, tim
 
 func noDescriptor(err error) bool { return err == syscall.EMFILE || err == syscall.ENFILE }
 
-func (b *connectBackend) dialOnce(parent context.Context, target netip.AddrPort, timeout time.Duration) Result {
+func (p *Prober) dialOnce(parent context.Context, target netip.AddrPort, timeout time.Duration) Verdict {
 	ctx, cancel := context.WithTimeout(parent, timeout)
 	defer cancel()
 	start := time.Now()
-	h, err := b.dialFrom(ctx, target)
+	h, err := p.dialFrom(ctx, target)
 	took := time.Since(start)
 	if err != nil && parent.Err() != nil {
 		return canceled(parent, target)
 	}
 	if err != nil {
-		return b.failed(target, err, took)
+		return p.failed(target, err, took)
 	}
-	return b.connected(target, h, took)
+	return p.connected(target, h, took)
 }
 
 // dialFrom dials from the ports of Config.SourcePorts in turn until it finds one that is free.
-func (b *connectBackend) dialFrom(ctx context.Context, target netip.AddrPort) (h handshake, err error) {
-	for range b.ports.size() {
-		h, err = b.dial(ctx, netip.AddrPortFrom(b.source, b.ports.take()), target)
+func (p *Prober) dialFrom(ctx context.Context, target netip.AddrPort) (h handshake, err error) {
+	for range p.ports.size() {
+		h, err = p.dial(ctx, netip.AddrPortFrom(p.config.Source, p.ports.take()), target)
 		if op, errno := syscallOf(err); op != "bind" || errno != syscall.EADDRINUSE {
 			return h, err
 		}
@@ -70,45 +70,45 @@ func (b *connectBackend) dialFrom(ctx context.Context, target netip.AddrPort) (h
 	return h, err
 }
 
-func (b *connectBackend) connected(target netip.AddrPort, h handshake, took time.Duration) Result {
-	b.counters.rst.Add(1)
-	b.pace.charge(2) // the ACK and the RST
+func (p *Prober) connected(target netip.AddrPort, h handshake, took time.Duration) Verdict {
+	p.rst.Add(1)
+	p.pace.charge(2) // the ACK and the RST
 	if h.local == h.remote {
 		// A simultaneous open with ourselves (RFC 9293 §3.5, figure 8): the kernel took the target's port for our own, so
 		// nobody listens there.
-		return verdict(target, Closed, match.RST, syscall.ECONNREFUSED)
+		return verdict(target, match.Closed, match.RST, syscall.ECONNREFUSED)
 	}
-	r := verdict(target, Open, match.SYNACK, nil)
-	r.Source, r.RTT, r.Attempt = h.local, h.rtt, h.attempt
-	if r.RTT == 0 && r.Attempt == 0 {
-		r.RTT = took
+	v := verdict(target, match.Open, match.SYNACK, nil)
+	v.Source, v.RTT, v.Attempt = h.local, h.rtt, h.attempt
+	if v.RTT == 0 && v.Attempt == 0 {
+		v.RTT = took
 	}
-	return r
+	return v
 }
 
-func (b *connectBackend) failed(target netip.AddrPort, err error, took time.Duration) Result {
+func (p *Prober) failed(target netip.AddrPort, err error, took time.Duration) Verdict {
 	op, errno := syscallOf(err)
 	if errno == 0 && os.IsTimeout(err) {
-		return verdict(target, Filtered, match.Timeout, nil)
+		return verdict(target, match.Filtered, match.Timeout, nil)
 	}
 	if errno == 0 {
-		b.counters.failed.Add(1)
-		return verdict(target, Unsent, match.ConnectFailed, err)
+		p.refused.Add(1)
+		return verdict(target, match.Unsent, match.ConnectFailed, err)
 	}
 	state, reason := classifyErrno(op, errno)
-	r := verdict(target, state, reason, errno)
+	v := verdict(target, state, reason, errno)
 	switch {
-	case state == Open || state == Filtered:
-		r.Err = nil
-	case state == Closed:
-		r.RTT = took
+	case state == match.Open || state == match.Filtered:
+		v.Err = nil
+	case state == match.Closed:
+		v.RTT = took
 	case errno == syscall.EADDRINUSE: // of bind(2); connect(2) says it so
-		r.Err = syscall.EADDRNOTAVAIL
+		v.Err = syscall.EADDRNOTAVAIL
 	}
-	if state == Unsent {
-		b.counters.failed.Add(1)
+	if state == match.Unsent {
+		p.refused.Add(1)
 	}
-	return r
+	return v
 }
 
 // syscallOf returns the system call that a dial failed in, such as "connect" or "bind", and its errno; 0 if it was none.
@@ -168,3 +168,5 @@ func (c *portCycle) size() int { return int(c.Last-c.First) + 1 }
 func (c *portCycle) take() uint16 {
 	return c.First + uint16((c.taken.Add(1)-1)%uint32(c.size()))
 }
+
+func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }

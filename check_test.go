@@ -1,28 +1,84 @@
 package rawshake
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/netip"
-	"os"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rawshake/rawshake/match"
 )
 
-func TestErrTimeout(t *testing.T) {
-	var err error = ErrTimeout
-	if err.Error() != "I/O timeout" {
-		t.Errorf("text %q", err)
+// The tests of this file hold what a check asks of the engine, and what it makes of the verdict.
+
+func TestTimeoutZeroOrNegative(t *testing.T) {
+	for _, b := range []*stub{answers(Open, match.SYNACK, nil), answers(Closed, match.RST, syscall.ECONNREFUSED)} {
+		c := started(t, withBackend(b))
+		for _, timeout := range []time.Duration{0, -1, -time.Hour} {
+			if err := c.CheckAddr(anyAddr, timeout); err != ErrTimeout {
+				t.Errorf("timeout %v: %v, want ErrTimeout", timeout, err)
+			}
+			if err := c.CheckAddr("localhost:80", timeout); err != ErrTimeout {
+				t.Errorf("timeout %v, by name: %v, want ErrTimeout", timeout, err)
+			}
+		}
+		if err := c.CheckAddrWithOptions(anyAddr, Options{}); err != ErrTimeout {
+			t.Errorf("zero Options: %v, want ErrTimeout", err)
+		}
 	}
-	if !os.IsTimeout(err) || !errors.Is(err, ErrTimeout) {
-		t.Error("not recognised as a timeout")
+}
+
+// TestCheckPassesOn holds what a check asks of the engine.
+func TestCheckPassesOn(t *testing.T) {
+	var gotTarget netip.AddrPort
+	var gotTimeout time.Duration
+	c := started(t, withBackend(&stub{answer: func(_ context.Context, target netip.AddrPort, timeout time.Duration) (Result, error) {
+		gotTarget, gotTimeout = target, timeout
+		return Result{State: Open}, nil
+	}}))
+	calls := map[string]func(addr string, timeout time.Duration) error{
+		"CheckAddr":                  c.CheckAddr,
+		"CheckAddrZeroLinger, true":  func(a string, d time.Duration) error { return c.CheckAddrZeroLinger(a, d, true) },
+		"CheckAddrZeroLinger, false": func(a string, d time.Duration) error { return c.CheckAddrZeroLinger(a, d, false) },
+		"CheckAddrWithOptions": func(a string, d time.Duration) error {
+			return c.CheckAddrWithOptions(a, DefaultOptions().WithTimeout(d))
+		},
+		"CheckAddrWithOptions, no network": func(a string, d time.Duration) error {
+			return c.CheckAddrWithOptions(a, Options{Timeout: d})
+		},
 	}
-	e, ok := err.(net.Error)
-	//lint:ignore SA1019 tcp-shaker's error is temporary
-	if !ok || !e.Timeout() || !e.Temporary() {
-		t.Error("not a temporary net.Error")
+	for name, call := range calls {
+		gotTarget, gotTimeout = netip.AddrPort{}, 0
+		if err := call("127.0.0.9:99", 7*time.Second); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if gotTarget.String() != "127.0.0.9:99" || gotTimeout != 7*time.Second {
+			t.Errorf("%s asked for %v within %v", name, gotTarget, gotTimeout)
+		}
+	}
+}
+
+func TestEngineErrorIsReturned(t *testing.T) {
+	broken := errors.New("ring is gone")
+	c := started(t, withBackend(&stub{answer: func(context.Context, netip.AddrPort, time.Duration) (Result, error) {
+		return Result{}, broken
+	}}))
+	if err := c.CheckAddr(anyAddr, time.Second); err != broken {
+		t.Errorf("error %v, want the engine's", err)
+	}
+}
+
+func TestLiteralCheckAllocatesNothing(t *testing.T) {
+	for _, b := range []*stub{answers(Open, match.SYNACK, nil), answers(Closed, match.RST, syscall.ECONNREFUSED), answers(Filtered, match.Timeout, nil)} {
+		c := started(t, withBackend(b))
+		for _, addr := range []string{"127.0.0.1:80", "[::1]:443", "[::ffff:127.0.0.1]:80"} {
+			if n := testing.AllocsPerRun(100, func() { c.CheckAddr(addr, time.Second) }); n != 0 {
+				t.Errorf("%s: %v allocations", addr, n)
+			}
+		}
 	}
 }
 

@@ -1,4 +1,4 @@
-package rawshake
+package connect
 
 import (
 	"context"
@@ -13,9 +13,11 @@ import (
 // forever is the patience of a sweep: its targets wait until there is room.
 const forever = time.Duration(math.MaxInt64)
 
-// connectSlots returns how many probes may have a socket at once, and the errno of one too many.
-func connectSlots(c Config) (n int, scarce error) {
-	n = c.maxInFlight()
+// places returns how many probes may have a socket at once, and the errno of one too many.
+func places(c Config) (n int, scarce error) {
+	if n = c.Limit; n <= 0 {
+		n = math.MaxInt32
+	}
 	if most := descriptorLimit(); most < n {
 		n, scarce = most, syscall.EMFILE
 	}
@@ -27,29 +29,29 @@ func connectSlots(c Config) (n int, scarce error) {
 
 // admit takes a slot and waits for the turn that Config.Rate gives. If neither comes within patience, or ctx ends, that is
 // the verdict, and the slot is not taken.
-func (b *connectBackend) admit(ctx context.Context, target netip.AddrPort, patience time.Duration) (r Result, decided bool) {
+func (p *Prober) admit(ctx context.Context, target netip.AddrPort, patience time.Duration) (v Verdict, decided bool) {
 	start := time.Now()
-	if !b.takeSlot(ctx, patience) {
-		return b.overload(ctx, target, b.scarce), true
+	if !p.takeSlot(ctx, patience) {
+		return p.overload(ctx, target, p.scarce), true
 	}
-	wait, ok := b.pace.reserve(patience - time.Since(start))
+	wait, ok := p.pace.reserve(patience - time.Since(start))
 	if ok && sleep(ctx, wait) {
-		return r, false
+		return v, false
 	}
-	b.freeSlot()
-	return b.overload(ctx, target, nil), true
+	p.freeSlot()
+	return p.overload(ctx, target, nil), true
 }
 
-func (b *connectBackend) takeSlot(ctx context.Context, patience time.Duration) bool {
+func (p *Prober) takeSlot(ctx context.Context, patience time.Duration) bool {
 	select {
-	case b.slots <- struct{}{}:
+	case p.slots <- struct{}{}:
 		return true
 	default:
 	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
-	case b.slots <- struct{}{}:
+	case p.slots <- struct{}{}:
 		return true
 	case <-timer.C:
 	case <-ctx.Done():
@@ -57,13 +59,13 @@ func (b *connectBackend) takeSlot(ctx context.Context, patience time.Duration) b
 	return false
 }
 
-func (b *connectBackend) freeSlot() { <-b.slots }
+func (p *Prober) freeSlot() { <-p.slots }
 
-func (b *connectBackend) overload(ctx context.Context, target netip.AddrPort, scarce error) Result {
+func (p *Prober) overload(ctx context.Context, target netip.AddrPort, scarce error) Verdict {
 	if ctx.Err() != nil {
 		return canceled(ctx, target)
 	}
-	return verdict(target, Unsent, match.Overload, scarce)
+	return verdict(target, match.Unsent, match.Overload, scarce)
 }
 
 // sleep waits for d and reports whether ctx let it.

@@ -1,4 +1,4 @@
-package rawshake
+package connect
 
 import (
 	"fmt"
@@ -9,10 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func (o socketOptions) set(fd int, v6 bool) error {
-	if err := setHeader(fd, v6, o.ttl, o.tos); err != nil {
-		return err
-	}
+// setPath sets what decides where packets leave.
+func (o socketOptions) setPath(fd int) error {
 	if err := setOption("Config.Mark", fd, unix.SOL_SOCKET, unix.SO_MARK, int(o.mark)); err != nil {
 		return fmt.Errorf("%w (it needs CAP_NET_ADMIN)", err)
 	}

@@ -1,10 +1,11 @@
 //go:build !linux
 
-package rawshake
+package loopback
 
 import "testing"
 
-func silent(t testing.TB, _ string) string {
+// Silent skips the test.
+func Silent(t testing.TB, _ string) string {
 	t.Helper()
 	t.Skip("only Linux has a silent port on loopback without a firewall")
 	return ""

@@ -1,10 +1,24 @@
-package rawshake
+package connect
 
 import (
 	"syscall"
 
 	"golang.org/x/sys/windows"
 )
+
+// setHeader refuses: nobody has tried these options here.
+func setHeader(_ int, _ bool, ttl, tos uint8) error {
+	switch {
+	case ttl != 0:
+		return unsupported("Config.TTL")
+	case tos != 0:
+		return unsupported("Config.TOS")
+	}
+	return nil
+}
+
+// descriptorLimit is the size of the range of source ports that Windows uses: there is no limit of descriptors.
+func descriptorLimit() int { return 16384 }
 
 // portableErrno translates a Winsock error into the errno of the same meaning, so that programs can compare errors with
 // constants of the package syscall, which on Windows are not what the system returns.
