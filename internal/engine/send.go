@@ -307,6 +307,9 @@ func (f *family[A]) refused(id match.ID, err error) {
 	state, reason, errno := localError(err)
 	if reason == match.NoBuffers {
 		f.loss()
+		if f.wire.LinkUp(f.paths[s.Path()].Path) {
+			s.Set(match.FlagDropped) // it loses time by that, so it may have an extra attempt
+		}
 		f.postpone(id, s, s.PortIndex(), reason, 1)
 		return
 	}
