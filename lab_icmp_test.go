@@ -132,7 +132,7 @@ func dialAll(ctx context.Context, targets ...netip.AddrPort) map[netip.AddrPort]
 	errs := map[netip.AddrPort]error{}
 	for _, target := range targets {
 		wg.Go(func() {
-			err := dial(ctx, net.Dialer{Timeout: 400 * time.Millisecond}, target)
+			err := dial(ctx, net.Dialer{Timeout: 250 * time.Millisecond}, target)
 			mu.Lock()
 			defer mu.Unlock()
 			errs[target] = err
