@@ -29,6 +29,9 @@ func (w *wheel) init() {
 	}
 }
 
+// Armed returns the number of slots whose timer is armed.
+func (t *Table[A]) Armed() int { return t.wheel.armed }
+
 // Arm sets the slot's timer to fire at the given tick, or at the Horizon if that is nearer. A tick in the past fires at once.
 func (t *Table[A]) Arm(id ID, tick uint32) {
 	t.Disarm(id)
