@@ -139,12 +139,6 @@ func TestSituationStopInFlight(t *testing.T) {
 	})
 }
 
-// wasUnsent reports whether a check never reached the wire: its time was over before its turn, or all source ports for its
-// target were taken.
-func wasUnsent(err error) bool {
-	return errors.Is(err, ErrUnsent) || errors.Is(err, syscall.EADDRNOTAVAIL)
-}
-
 // TestSituationConcurrent mixes the three answers, with timeouts that end close to the events: in tcp-shaker late events
 // of a recycled descriptor reach the wrong check.
 func TestSituationConcurrent(t *testing.T) {
@@ -153,12 +147,17 @@ func TestSituationConcurrent(t *testing.T) {
 		open, _ := loopback.Open(t, "127.0.0.1:0")
 		closed := loopback.Closed(t, "127.0.0.1:0")
 		hole := loopback.Silent(t, "127.0.0.1:0")
+		// A check's time may be over before its turn, or, as the raw method has few ports for many checks of one target, before
+		// there is one for it.
+		tooLate := func(err error) bool {
+			return errors.Is(err, ErrUnsent) || config.Method == MethodRaw && errors.Is(err, syscall.EADDRNOTAVAIL)
+		}
 		var all sync.WaitGroup
 		for i := range 200 {
 			all.Go(func() {
 				short := time.Duration(i) * 20 * time.Microsecond
 				for range 5 {
-					if err := c.CheckAddr(hole, short); err != ErrTimeout && !wasUnsent(err) {
+					if err := c.CheckAddr(hole, short); err != ErrTimeout && !tooLate(err) {
 						t.Errorf("silent port: %v", err)
 					}
 					if err := c.CheckAddr(closed, 10*time.Second); !errors.Is(err, syscall.ECONNREFUSED) {
@@ -167,8 +166,8 @@ func TestSituationConcurrent(t *testing.T) {
 					if err := c.CheckAddr(open, 10*time.Second); err != nil {
 						t.Errorf("open port: %v", err)
 					}
-					if err := c.CheckAddr(closed, short); err == nil {
-						t.Error("a closed port was open")
+					if err := c.CheckAddr(closed, short); err != ErrTimeout && !tooLate(err) && !errors.Is(err, syscall.ECONNREFUSED) {
+						t.Errorf("closed port, in no time: %v", err)
 					}
 				}
 			})

@@ -338,7 +338,7 @@ func (d *desk) expire() {
 		case r.cancel:
 		case r.deadline() <= d.shard.at:
 			r.cancel = true
-			d.shard.refuse(r.target, r.user, match.Unsent, match.Overload, syscall.EADDRNOTAVAIL)
+			d.shard.refuse(r.target, r.user, match.Unsent, match.Overload, 0)
 		default:
 			d.due = min(d.due, r.deadline())
 		}

@@ -64,10 +64,13 @@ func (f *family[A]) conclude(id match.ID, s *match.Slot[A]) {
 	f.settle(id, s, f.silent(s, lost))
 }
 
-// unsent makes the verdict on a probe that was never on the wire.
+// unsent makes the verdict on a probe that was never on the wire. That its time was over before its turn came has no errno:
+// connect(2) has no turns.
 func (f *family[A]) unsent(s *match.Slot[A]) *Verdict {
-	why, errno := match.Reason(s.PortIndex()), syscall.EADDRNOTAVAIL
+	why, errno := match.Reason(s.PortIndex()), syscall.Errno(0)
 	switch why {
+	case match.NoSource: // it waited for a port
+		why, errno = match.Overload, syscall.EADDRNOTAVAIL
 	case match.NoBuffers:
 		errno = syscall.ENOBUFS
 		if !f.wire.LinkUp(f.paths[s.Path()].Path) { // there is no room where nothing leaves

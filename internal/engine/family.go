@@ -36,7 +36,7 @@ func (f *family[A]) submit(target netip.AddrPort, user uint32, timeout time.Dura
 	}
 	id, ok := f.table.Add(target)
 	if !ok {
-		return f.refuse(target, user, match.Unsent, match.Overload, syscall.EADDRNOTAVAIL)
+		return f.refuse(target, user, match.Unsent, match.Overload, 0)
 	}
 	s := f.table.Slot(id)
 	s.User, s.Final = user, tickAt(f.at+min(timeout, longest))

@@ -5,6 +5,7 @@ package engine_test
 import (
 	"net/netip"
 	"slices"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,6 +78,19 @@ func TestSilentTargetManyCallers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A probe that had no source port before its time was over says so with the errno of connect(2).
+func TestNoPortInTime(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		w := wiretest.New(wiretest.Silent)
+		f := open(t, w, plan(t, 0))
+		startIn(t.Context(), f, time.Second, target, target, target, target) // all ports
+		p := start(t.Context(), f, target, ms)
+		p.want(t, match.Unsent, match.Overload, ms)
+		wantLocal(t, p.v, target, match.Unsent, match.Overload, syscall.EADDRNOTAVAIL)
+		start(t.Context(), f, nth(target, 1), ms).want(t, match.Filtered, match.Timeout, ms)
+	})
 }
 
 // Attempts of a probe leave from different ports, as long as there are any.

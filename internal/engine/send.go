@@ -112,6 +112,7 @@ func (f *family[A]) postpone(id match.ID, s *match.Slot[A], port int, why match.
 
 // await has a probe wait for a source port, in the order of arrival, until it may share one.
 func (f *family[A]) await(id match.ID, s *match.Slot[A], patience time.Duration) {
+	f.hold(s, match.NoSource)
 	s.Set(match.FlagQueued)
 	f.waiting.push(id)
 	f.table.Arm(id, tickAt(f.at+patience))

@@ -167,6 +167,7 @@ func TestTimeoutInPacedQueue(t *testing.T) {
 		short := start(t.Context(), f, nth(target, 10), 50*ms)
 		longer := start(t.Context(), f, nth(target, 11), 30*time.Second)
 		short.want(t, match.Unsent, match.Overload, 50*ms)
+		wantLocal(t, short.v, nth(target, 10), match.Unsent, match.Overload, 0)
 		for _, p := range long {
 			p.want(t, match.Filtered, match.Timeout, 10*time.Second)
 		}
@@ -209,7 +210,7 @@ func TestBacklog(t *testing.T) {
 		last := start(t.Context(), f, nth(target, 7), 4*time.Second)
 		for _, p := range hopeless {
 			p.want(t, match.Unsent, match.Overload, 100*ms)
-			wantLocal(t, p.v, p.v.Target, match.Unsent, match.Overload, p.v.Errno)
+			wantLocal(t, p.v, p.v.Target, match.Unsent, match.Overload, 0)
 		}
 		for _, p := range first {
 			p.want(t, match.Filtered, match.Timeout, time.Second)
