@@ -291,6 +291,26 @@ func TestStaleOnce(t *testing.T) {
 	})
 }
 
+// Bare ACKs in numbers do not keep us from the rest.
+func TestFloodOfACKs(t *testing.T) {
+	for _, once := range []bool{false, true} {
+		families(t, func(t *testing.T, target netip.AddrPort) {
+			w := wiretest.New(syns(func(syn wiretest.Segment) (all []wiretest.Packet) {
+				for i := range 5000 {
+					from := netip.AddrPortFrom(router(target), uint16(i))
+					all = append(all, after(10*ms, wiretest.Segment{From: from, To: syn.From, Seq: 8, Ack: 7, ACK: true}))
+				}
+				return append(all, after(20*ms, syn.SYNACK()))
+			}))
+			f := open(t, w, func(c *engine.Config) { c.Once = once })
+			check(t, probe(t, f, target, time.Second), match.Open, match.SYNACK, 0, 20*ms)
+			if c := counters(t, f); c.Ignored != 5000 || c.RSTSent != 1 || c.SYNSent != 1 {
+				t.Errorf("counters %+v", c)
+			}
+		})
+	}
+}
+
 // A bare ACK about nothing of ours is ignored.
 func TestStrayACK(t *testing.T) {
 	families(t, func(t *testing.T, target netip.AddrPort) {

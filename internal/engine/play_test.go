@@ -47,6 +47,7 @@ type play struct {
 	syns   []*syn   // in the order of sending
 	past   [][]byte // packets that were delivered
 	wall   bool     // a firewall is up
+	once   bool     // each target once at a time
 	errno  error    // what sends say
 	hop    engine.Neighbour
 	down   bool
@@ -94,6 +95,8 @@ func newPlay(t *testing.T, script []byte) *play {
 	if p.byte()%2 == 0 {
 		cfg.Pacer = engine.NewPace(200)
 	}
+	cfg.Once = p.byte()%2 == 0
+	p.once = cfg.Once
 	if p.byte()%2 == 0 {
 		p.wire.OnConfirm = func() {}
 	}
@@ -133,6 +136,11 @@ func (p *play) submit() {
 	}
 	timeout := []time.Duration{ms, 50 * ms, 300 * ms, 2 * time.Second, 7 * time.Second, 0}[int(b/8)%6]
 	a := &actor{target: cast[b%8]}
+	for _, other := range p.probes {
+		if p.once && other.pending && other.target == a.target {
+			return
+		}
+	}
 	p.probes = append(p.probes, a)
 	p.shard.Refresh()
 	a.ticket, a.pending = p.shard.Submit(a.target, uint32(len(p.probes)-1), timeout, b >= 128)
@@ -254,7 +262,7 @@ func (p *play) cancel() {
 		return
 	}
 	user := int(p.byte()) % len(p.probes)
-	if a := p.probes[user]; a.pending && a.settled == 0 {
+	if a := p.probes[user]; a.pending {
 		p.shard.Cancel(a.ticket, uint32(user))
 		a.cancelled = a.settled == 0 // it may have settled as its batch was sent
 		a.pending = false
@@ -319,6 +327,7 @@ func (p *play) end() {
 // Settle implements engine.Sink.
 func (p *play) Settle(user uint32, v *engine.Verdict) {
 	a := p.probes[user]
+	a.pending = false
 	if a.settled++; a.settled > 1 || a.cancelled || v.Target != a.target {
 		p.t.Errorf("probe %d of %v settles %d times, cancelled %v, as %v %v", user, a.target, a.settled, a.cancelled, v.Target, v.State)
 	}

@@ -146,9 +146,10 @@ func (f *family[A]) again(id match.ID) {
 // port.
 func (f *family[A]) stale(r *craft.Reply, port int) {
 	target := netip.AddrPortFrom(r.Remote, r.RemotePort)
-	if !f.cfg.Once && !f.ledger.Taken(target, port) || f.table.Len() > searchLimit {
+	if !f.cfg.Once && !f.ledger.Taken(target, port) || f.table.Cap() > searchLimit || f.at < f.searchAt {
 		return
 	}
+	f.searchAt = f.at + time.Duration(f.table.Cap())*searchPause
 	id, ok := f.table.Search(target, port)
 	if !ok || f.table.Slot(id).Is(match.FlagStale) {
 		return
@@ -163,6 +164,10 @@ func (f *family[A]) stale(r *craft.Reply, port int) {
 	f.again(id)
 }
 
-// searchLimit is the most pending probes that are searched for one that a bare ACK is about; with more, it waits for its next
-// attempt, which leaves from another port anyway.
-const searchLimit = 1 << 16
+// A search costs about a nanosecond for each slot. Who floods us with bare ACKs must not have us do nothing else: after a search
+// there is none for a hundred times as long, and in a large table none at all. The probe that a bare ACK is about then waits for
+// its next attempt, which leaves from another port anyway.
+const (
+	searchLimit = 1 << 18 // slots
+	searchPause = 100 * time.Nanosecond
+)

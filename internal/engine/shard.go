@@ -61,6 +61,7 @@ type Shard struct {
 
 	translated  bool          // the wire shows replies also as sockets see them
 	confirmedAt time.Duration // since then
+	searchAt    time.Duration // until then, there is no search for what a bare ACK is about
 
 	reply   craft.Reply
 	verdict Verdict
