@@ -1,0 +1,134 @@
+//go:build linux && !android
+
+package engine
+
+import (
+	"fmt"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/rawshake/rawshake/match"
+	"github.com/rawshake/rawshake/raw"
+)
+
+// kernelPath is a path and what it was made from.
+type kernelPath struct {
+	*Path
+	key    raw.Route
+	zone   string
+	packet int       // its packet sender, or -1
+	tried  time.Time // when the next hop's link address was last looked up
+}
+
+// LinkUp implements Wire.
+func (k *Kernel) LinkUp(p *Path) bool {
+	s := k.links.State(p.Interface)
+	return s.Exists && s.Up && s.Carrier
+}
+
+// Neighbour implements Wire.
+func (k *Kernel) Neighbour(p *Path, dst netip.Addr) Neighbour {
+	switch {
+	case p.Gateway.IsValid():
+		dst = p.Gateway
+	case !p.OnLink:
+		return NeighbourKnown
+	}
+	switch state, _ := k.hops.Lookup(p.Interface, dst.WithZone("")); state {
+	case raw.Reachable:
+		return NeighbourKnown
+	case raw.Failed:
+		return NeighbourFailed
+	}
+	return NeighbourUnknown
+}
+
+// Path implements Wire.
+func (k *Kernel) Path(dst netip.Addr) (int, *Path, error) {
+	route, err := k.routes.Lookup(dst)
+	if err == syscall.ENETUNREACH && k.chosenDown(dst) {
+		err = syscall.ENETDOWN
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	if !route.Source.IsValid() {
+		return 0, nil, syscall.EADDRNOTAVAIL
+	}
+	for i := range k.paths {
+		if p := &k.paths[i]; p.key == route && p.zone == dst.Zone() {
+			if p.packet >= 0 {
+				k.followHop(p)
+			}
+			return i, p.Path, nil
+		}
+	}
+	return k.addPath(dst, route)
+}
+
+func (k *Kernel) addPath(dst netip.Addr, route raw.Route) (int, *Path, error) {
+	if len(k.paths) == match.MaxPaths {
+		return 0, nil, fmt.Errorf("more than %d ways to reach targets: %w", match.MaxPaths, syscall.ENOBUFS)
+	}
+	p := kernelPath{key: route, zone: dst.Zone(), packet: -1, Path: &Path{
+		Sender:    sender4,
+		Source:    route.Source,
+		Interface: route.Interface,
+		Zone:      dst.Zone(),
+		Gateway:   route.Gateway,
+		OnLink:    route.Kind == raw.Link && !route.Gateway.IsValid(),
+	}}
+	if dst.Is6() {
+		p.Sender = sender6
+	}
+	if k.cfg.Packet && route.Kind == raw.Link && route.Gateway.IsValid() {
+		i, err := k.packetSender(route)
+		if err != nil {
+			return 0, nil, err
+		}
+		p.packet = i
+	}
+	k.paths = append(k.paths, p)
+	return len(k.paths) - 1, p.Path, nil
+}
+
+// packetSender returns the number of the packet socket on the route's interface.
+func (k *Kernel) packetSender(route raw.Route) (int, error) {
+	for i, s := range k.senders {
+		if s, ok := s.(*packetSender); ok && s.ifindex == route.Interface {
+			return i, nil
+		}
+	}
+	s, err := raw.OpenPacket(route.Interface, raw.SocketConfig{Mark: k.cfg.Mark})
+	if err != nil {
+		return 0, err
+	}
+	k.keep(s.Close)
+	k.senders = append(k.senders, &packetSender{Sender: s, ifindex: route.Interface})
+	return len(k.senders) - 1, nil
+}
+
+// followHop keeps a path's link header up to date. While the next hop's address is not known, the path goes through the raw
+// IP socket, whose packets have the kernel ask for it.
+func (k *Kernel) followHop(p *kernelPath) {
+	if k.now.Sub(p.tried) < lookAgain {
+		return
+	}
+	p.tried = k.now
+	state, mac := k.hops.Lookup(p.Interface, p.Gateway.WithZone(""))
+	if state != raw.Reachable {
+		p.Sender = sender4
+		if p.Source.Is6() {
+			p.Sender = sender6
+		}
+		return
+	}
+	copy(p.Link[0:], mac[:])
+	copy(p.Link[6:], p.key.SourceMAC[:])
+	p.Link[12], p.Link[13] = 0x08, 0x00
+	if p.Source.Is6() {
+		p.Link[12], p.Link[13] = 0x86, 0xdd
+	}
+	p.Sender = p.packet
+}

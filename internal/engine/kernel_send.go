@@ -1,0 +1,44 @@
+//go:build linux && !android
+
+package engine
+
+import (
+	"net/netip"
+	"syscall"
+
+	"github.com/rawshake/rawshake/craft"
+	"github.com/rawshake/rawshake/raw"
+)
+
+// ipSender sends by a raw IP socket: the kernel routes and resolves.
+type ipSender struct {
+	*raw.Sender
+	six bool
+}
+
+func (s *ipSender) Set(i, n int, dst netip.Addr, p *Path) {
+	ifindex := 0
+	if s.six && dst.IsLinkLocalUnicast() {
+		ifindex = p.Interface
+	}
+	s.SetIP(i, n, dst, ifindex)
+}
+
+// packetSender sends by a packet socket, link header and all.
+type packetSender struct {
+	*raw.Sender
+	ifindex int
+}
+
+func (s *packetSender) Set(i, n int, _ netip.Addr, p *Path) { s.SetLink(i, n, &p.Link) }
+
+// noSender stands for an address family that this host, or the chosen source, does not have.
+type noSender struct{ why syscall.Errno }
+
+var nowhere [craft.FrameSize]byte
+
+func (noSender) Frame(int) []byte { return nowhere[:] }
+
+func (noSender) Set(int, int, netip.Addr, *Path) {}
+
+func (s noSender) Send(int, int) (int, error) { return 0, s.why }
