@@ -101,7 +101,9 @@ func (l *lane) fill() time.Duration {
 			l.pace.Charge(now, i-n) // given back
 			return due
 		}
-		l.shard.Submit(target, 0, l.timeout, true)
+		if _, ok := l.shard.Submit(target, 0, l.timeout, true); !ok {
+			wait = 0 // it had its verdict without a packet
+		}
 	}
 	return wait
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -96,6 +97,9 @@ func (s *Scan) openLane(i int) error {
 	e := engine.Config{
 		Plan: plan, Ports: ports, Limit: c.inFlight() / n, Once: true, TTL: c.TTL, TOS: c.TOS, Style: c.Options, Allow: c.Scope, Pacer: l.pace,
 		OnLoss: l.pace.loss,
+	}
+	if l.feed.hosts != nil {
+		e.Again = func(now time.Duration, to netip.Addr) { l.feed.hosts.Charge(int64(now), to) }
 	}
 	if c.Trace != nil {
 		e.Trace = c.trace

@@ -18,9 +18,10 @@ type Config struct {
 	Once     bool     // no target is submitted while a probe of it is pending: nothing keeps their ports apart
 	TTL, TOS uint8
 	Style    craft.Style
-	Allow    func(netip.Addr) bool // the scope, asked for every packet; nil allows all
-	Pacer    Pacer                 // nil: no limit
-	OnLoss   func(time.Duration)   // told, at a time on the shard's clock, that packets were lost on our side; may be nil
+	Allow    func(netip.Addr) bool           // the scope, asked for every packet; nil allows all
+	Pacer    Pacer                           // nil: no limit
+	OnLoss   func(time.Duration)             // told, at a time on the shard's clock, that packets were lost on our side; may be nil
+	Again    func(time.Duration, netip.Addr) // told, likewise, where later attempts go; may be nil
 	Trace    func(time.Time, bool, []byte)
 }
 

@@ -24,19 +24,19 @@ type family[A match.Addr] struct {
 // submit takes a slot and begins, unless the verdict is known already.
 func (f *family[A]) submit(target netip.AddrPort, user uint32, timeout time.Duration, paid bool) (Ticket, bool) {
 	if timeout <= 0 {
-		return f.refuse(target, user, match.Filtered, match.Timeout, 0)
+		return f.turnAway(target, user, paid, match.Filtered, match.Timeout, 0)
 	}
 	if f.cfg.Allow != nil && !f.cfg.Allow(target.Addr()) {
-		return f.refuse(target, user, match.Unsent, match.OutOfScope, syscall.EPERM)
+		return f.turnAway(target, user, paid, match.Unsent, match.OutOfScope, syscall.EPERM)
 	}
 	path, err := f.outlet(target.Addr())
 	if err != nil {
 		state, reason, errno := localError(err)
-		return f.refuse(target, user, state, reason, errno)
+		return f.turnAway(target, user, paid, state, reason, errno)
 	}
 	id, ok := f.table.Add(target)
 	if !ok {
-		return f.refuse(target, user, match.Unsent, match.Overload, 0)
+		return f.turnAway(target, user, paid, match.Unsent, match.Overload, 0)
 	}
 	s := f.table.Slot(id)
 	s.User, s.Final = user, tickAt(f.at+min(timeout, longest))
@@ -53,6 +53,14 @@ func (f *family[A]) submit(target netip.AddrPort, user uint32, timeout time.Dura
 		f.enqueue(id, s)
 	}
 	return Ticket{id, f.six}, true
+}
+
+// turnAway is refuse that gives the pacer back what was paid.
+func (s *Shard) turnAway(target netip.AddrPort, user uint32, paid bool, state match.State, reason match.Reason, errno syscall.Errno) (Ticket, bool) {
+	if paid {
+		s.unpay()
+	}
+	return s.refuse(target, user, state, reason, errno)
 }
 
 // refuse gives the verdict on a probe that never took a slot.

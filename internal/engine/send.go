@@ -75,6 +75,9 @@ func (f *family[A]) attempt(id match.ID, s *match.Slot[A]) {
 	n := 0
 	if s.Is(match.FlagSent) {
 		n = s.Attempt() + 1
+		if f.cfg.Again != nil {
+			f.cfg.Again(f.at, target.Addr())
+		}
 	}
 	b := f.room(path.Sender)
 	frame := b.sender.Frame(b.n)[craft.Headroom:]

@@ -1,0 +1,384 @@
+//go:build linux && !android
+
+package scan
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rawshake/rawshake/internal/engine"
+	"github.com/rawshake/rawshake/internal/wiretest"
+	"github.com/rawshake/rawshake/match"
+)
+
+const mixed = "198.18.0.0/24" // with addresses of every fate, those without a route included
+
+// blackHole gives every target its verdict at once: there is no route.
+func blackHole(w *wiretest.Wire) {
+	w.RouteErr = func(netip.Addr) error { return syscall.ENETUNREACH }
+}
+
+// A handler that blocks holds the scan back; nothing is lost, and what waits for it is bounded.
+func TestBackPressure(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const lanes = 1
+		s := start(t, Config{Targets: space(t, "1-2", "198.18.0.0/16"), Rate: -1, Lanes: lanes, MaxInFlight: 1 << 12}, &world{tweak: blackHole})
+		var l log
+		var first atomic.Bool
+		l.onResults = func() error {
+			if first.CompareAndSwap(false, true) {
+				time.Sleep(time.Hour)
+			}
+			return nil
+		}
+		done := make(chan error)
+		go func() { done <- s.Run(t.Context(), &l) }()
+		time.Sleep(59 * time.Minute)
+		synctest.Wait()
+		// A delivery may be as large as a lane lets its verdicts grow, and 16 of them fit the channel.
+		got, most := s.Totals().Done(), uint64(lanes*holdAt+(16+lanes)*2*shipAt)
+		if got == 0 || got > most {
+			t.Errorf("%d verdicts wait for the handler, want at most %d", got, most)
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		l.commit()
+		if n := len(once(t, l.kept)); n != 2<<16 {
+			t.Errorf("%d verdicts on %d targets", n, 2<<16)
+		}
+	})
+}
+
+// A handler that is slower than the answers come loses none.
+func TestSlowHandler(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := start(t, Config{Targets: space(t, "80-89", mixed), Rate: -1, Lanes: 3, MaxInFlight: 300}, &world{})
+		var l log
+		l.onResults = func() error { time.Sleep(200 * ms); return nil }
+		if err := s.Run(t.Context(), &l); err != nil {
+			t.Fatal(err)
+		}
+		l.commit()
+		right(t, s, once(t, l.kept))
+	})
+}
+
+// right checks every verdict of a scan without a scope, and that the totals and Targets agree.
+func right(t *testing.T, s *Scan, verdicts map[netip.AddrPort]engine.Verdict) {
+	t.Helper()
+	all := s.cfg.Targets
+	var by [match.NumStates]uint64
+	for i := range all.Size() {
+		v, ok := verdicts[all.At(i)]
+		if state, reason := fate(all.At(i)); !ok || v.State != state || v.Reason != reason {
+			t.Errorf("%v is %v (%v), want %v (%v)", all.At(i), v.State, v.Reason, state, reason)
+		}
+		by[v.State]++
+	}
+	if totals := s.Totals(); totals.Verdicts != by || totals.Done() != all.Size() || s.Targets() != all.Size() || s.InFlight() != 0 {
+		t.Errorf("%d targets, by state %v, %d in flight, totals %+v", s.Targets(), by, s.InFlight(), totals)
+	}
+}
+
+// The totals are those of what was on the wire.
+func TestTotals(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := &world{}
+		verdicts, s := run(t, Config{Targets: space(t, "80-83", mixed), Lanes: 2, Rate: 1000}, w)
+		right(t, s, verdicts)
+		var twice, silent uint64
+		for at, v := range verdicts {
+			switch {
+			case v.State == match.Filtered:
+				silent++
+				if v.Attempt != 1 || v.RTT != 0 {
+					t.Errorf("%v: attempt %d, RTT %v", at, v.Attempt, v.RTT)
+				}
+			case v.Reason != match.NoRoute && v.RTT != time.Duration(hash(at)>>3%200)*ms:
+				t.Errorf("%v: RTT %v, it answers after %d ms", at, v.RTT, hash(at)>>3%200)
+			}
+			if v.State != match.Filtered && v.Reason != match.NoRoute && hash(at)%5 == 0 {
+				twice++
+			}
+		}
+		totals, sent := s.Totals(), w.sent()
+		asked := totals.Done() - noRoutes(verdicts)
+		if totals.SYNSent != asked+silent || totals.SYNSent != uint64(count(sent, isSYN)) {
+			t.Errorf("%d SYNs counted, %d on the wire, want %d", totals.SYNSent, count(sent, isSYN), asked+silent)
+		}
+		// An open target that repeats itself was not reset well, and so is reset again.
+		if totals.RSTSent != uint64(count(sent, isRST)) || totals.RSTSent < totals.Verdicts[match.Open] {
+			t.Errorf("%d RSTs counted, %d on the wire, %d open", totals.RSTSent, count(sent, isRST), totals.Verdicts[match.Open])
+		}
+		if totals.Duplicates != twice || totals.Ignored != 0 || totals.RingDrops != 0 || totals.SendErrors != 0 || totals.Incomplete != 0 {
+			t.Errorf("%+v, want %d duplicates", totals, twice)
+		}
+	})
+}
+
+func noRoutes(verdicts map[netip.AddrPort]engine.Verdict) (n uint64) {
+	for _, v := range verdicts {
+		if v.Reason == match.NoRoute {
+			n++
+		}
+	}
+	return n
+}
+
+// What Keep refuses is counted and not handed over.
+func TestKeep(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		all := space(t, "80-83", mixed)
+		verdicts, s := run(t, Config{Targets: all, Lanes: 2, Rate: -1, Keep: func(s match.State) bool { return s == match.Open }}, &world{})
+		open := 0
+		for i := range all.Size() {
+			state, _ := fate(all.At(i))
+			if _, ok := verdicts[all.At(i)]; ok != (state == match.Open) {
+				t.Errorf("%v is %v, handed over: %v", all.At(i), state, ok)
+			}
+			if state == match.Open {
+				open++
+			}
+		}
+		if totals := s.Totals(); totals.Done() != all.Size() || totals.Verdicts[match.Open] != uint64(open) {
+			t.Errorf("%d open of %d, totals %+v", open, all.Size(), totals)
+		}
+	})
+}
+
+// An error of the handler ends the scan and is what Run returns; all goroutines end.
+func TestHandlerError(t *testing.T) {
+	for name, fail := range map[string]func(*log){
+		"results":    func(l *log) { l.onResults = func() error { return errCrash } },
+		"checkpoint": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := start(t, Config{Targets: space(t, "80-99", mixed), Lanes: 3, Rate: 500}, &world{})
+				var h Handler
+				if fail != nil {
+					l := &log{}
+					fail(l)
+					h = l
+				} else {
+					h = brokenDisk{}
+					time.AfterFunc(time.Second, s.WantCheckpoint)
+				}
+				began := time.Now()
+				if err := s.Run(t.Context(), h); !errors.Is(err, errCrash) {
+					t.Errorf("Run returned %v", err)
+				}
+				if d := time.Since(began); d > 2*time.Second {
+					t.Errorf("it took %v to end", d)
+				}
+			})
+		})
+	}
+}
+
+// brokenDisk cannot write checkpoints.
+type brokenDisk struct{}
+
+func (brokenDisk) Results([]engine.Verdict) error { return nil }
+func (brokenDisk) Checkpoint(State) error         { return errCrash }
+
+// When the context ends, a last Checkpoint is handed over, nothing after it, and Run returns the cause.
+func TestCancel(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		cause := errors.New("SIGTERM")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		w := &world{}
+		s := start(t, Config{Targets: space(t, "80-89", mixed), Lanes: 2, Rate: 200}, w)
+		var l log
+		l.onPoint = func(s State) { consistent(t, &l, s) }
+		time.AfterFunc(5*time.Second, func() { cancel(cause) })
+		began := time.Now()
+		if err := s.Run(ctx, &l); err != cause {
+			t.Errorf("Run returned %v, want the cause", err)
+		}
+		if d := time.Since(began); d != 5*time.Second {
+			t.Errorf("it ended after %v", d)
+		}
+		if l.points != 1 || len(l.tail) != 0 || len(l.kept) == 0 {
+			t.Errorf("%d checkpoints, %d verdicts before the last, %d after it", l.points, len(l.kept), len(l.tail))
+		}
+		before := len(w.sent())
+		time.Sleep(time.Minute)
+		if n := len(w.sent()); n != before {
+			t.Errorf("%d packets left after Run", n-before)
+		}
+	})
+}
+
+// A context that has ended already asks nobody, and still says how far the scan is: at the beginning.
+func TestCancelAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		var l log
+		s := start(t, Config{Targets: space(t, "80", mixed), Lanes: 2, Rate: 10}, &world{})
+		if err := s.Run(ctx, &l); !errors.Is(err, context.Canceled) || l.points != 1 {
+			t.Errorf("Run returned %v after %d checkpoints", err, l.points)
+		}
+	})
+}
+
+// Each WantCheckpoint gives one; those that come while one is gathered may share it. It works when some lanes have ended, even
+// all but one that waits long for its last target.
+func TestWantCheckpoint(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		// 3 targets on 4 lanes: one lane never has any, and those that answer end at once.
+		all := space(t, "80", "198.18.0.1", "198.18.0.2", "198.18.0.3")
+		w := &world{host: func(pkt []byte) []wiretest.Packet {
+			if s, _ := wiretest.Parse(pkt); s.To.Addr() == netip.MustParseAddr("198.18.0.2") {
+				return nil
+			}
+			return wiretest.Open(pkt)
+		}}
+		s := start(t, Config{Targets: all, Lanes: 4, Rate: -1, Timeout: 30 * time.Second}, w)
+		var l log
+		var pending []int
+		l.onPoint = func(s State) {
+			n := 0
+			for _, lane := range s.Lanes {
+				n += len(lane.Pending)
+			}
+			pending = append(pending, n)
+			consistent(t, &l, s)
+		}
+		go func() {
+			for range 5 {
+				time.Sleep(5 * time.Second)
+				s.WantCheckpoint()
+				s.WantCheckpoint()
+			}
+		}()
+		if err := s.Run(t.Context(), &l); err != nil {
+			t.Fatal(err)
+		}
+		if len(pending) < 5 || len(pending) > 10 || slices.Max(pending) != 1 || slices.Min(pending) != 1 {
+			t.Errorf("targets pending at checkpoints: %v", pending)
+		}
+		l.commit()
+		if len(once(t, l.kept)) != 3 {
+			t.Errorf("verdicts: %v", l.kept)
+		}
+		s.WantCheckpoint() // too late, and harmless
+	})
+}
+
+// Checkpoints one after the other do not keep a scan from its end.
+func TestManyCheckpoints(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := start(t, Config{Targets: space(t, "80-89", mixed), Lanes: 3, Rate: 1000}, &world{})
+		var l log
+		l.onPoint = func(State) { time.AfterFunc(10*ms, s.WantCheckpoint) }
+		time.AfterFunc(ms, s.WantCheckpoint)
+		if err := s.Run(t.Context(), &l); err != nil {
+			t.Fatal(err)
+		}
+		l.commit()
+		right(t, s, once(t, l.kept))
+		if l.points < 100 {
+			t.Errorf("%d checkpoints", l.points)
+		}
+	})
+}
+
+// A State of another scan is refused, with what is wrong.
+func TestResumeOtherTargets(t *testing.T) {
+	w := &world{}
+	state := &State{Lanes: []LaneState{{Position: 1, Pending: []netip.AddrPort{netip.MustParseAddrPort("203.0.113.1:80")}}}}
+	_, err := New(Config{Targets: space(t, "80", mixed), Resume: state, openWire: w.open})
+	if err == nil || !strings.Contains(err.Error(), "203.0.113.1:80") {
+		t.Errorf("error %v", err)
+	}
+	for _, c := range []Config{{}, {Timeout: -1}, {MaxInFlight: -1}, {Attempts: 99}, {Attempts: -1}, {MaxInFlight: 1, Lanes: 2}} {
+		if c.Timeout != 0 || c.MaxInFlight != 0 || c.Attempts != 0 {
+			c.Targets = space(t, "80", mixed)
+		}
+		c.openWire = w.open
+		if _, err := New(c); err == nil {
+			t.Errorf("no error for %+v", c)
+		} else {
+			t.Log(err)
+		}
+	}
+}
+
+// Results yields every record; leaving the loop ends the scan.
+func TestResults(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for _, enough := range []int{1, 100, 1 << 30} {
+			w := &world{}
+			s := start(t, Config{Targets: space(t, "80-83", mixed), Lanes: 2, Rate: 2000}, w)
+			seen := map[netip.AddrPort]bool{}
+			for r, err := range s.Results(t.Context()) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if state, _ := fate(r.Target); seen[r.Target] || r.State != state {
+					t.Errorf("%v is %v, want %v; seen %v", r.Target, r.State, state, seen[r.Target])
+				}
+				if seen[r.Target] = true; len(seen) == enough {
+					break
+				}
+			}
+			if want := min(enough, int(s.Targets())); len(seen) != want {
+				t.Errorf("%d records, want %d", len(seen), want)
+			}
+			before := len(w.sent())
+			time.Sleep(time.Minute)
+			if n := len(w.sent()); n != before {
+				t.Errorf("%d packets left after the loop", n-before)
+			}
+		}
+	})
+}
+
+// The last thing that Results yields, when the context ends, is the error.
+func TestResultsCanceled(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		s := start(t, Config{Targets: space(t, "80-83", mixed), Rate: 100}, &world{})
+		var last error
+		n := 0
+		for _, err := range s.Results(ctx) {
+			if last != nil {
+				t.Error("it goes on after the error")
+			}
+			last = err
+			n++
+		}
+		if !errors.Is(last, context.DeadlineExceeded) || n < 2 {
+			t.Errorf("%d yields, the last with error %v", n, last)
+		}
+	})
+}
+
+// Targets of an address family that this host lacks are unsent, the others are asked.
+func TestNoSourceOfFamily(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := &world{tweak: func(w *wiretest.Wire) { w.Source6 = netip.Addr{} }}
+		verdicts, _ := run(t, Config{Targets: space(t, "80", "198.18.0.0/28", "2001:db8:1::/124"), Rate: -1}, w)
+		for at, v := range verdicts {
+			state, reason := fate(at)
+			if at.Addr().Is6() && reason != match.NoRoute {
+				state, reason = match.Unsent, match.NoSource
+			}
+			if v.State != state || v.Reason != reason {
+				t.Errorf("%v is %v (%v), want %v (%v)", at, v.State, v.Reason, state, reason)
+			}
+		}
+	})
+}
