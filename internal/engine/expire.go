@@ -10,11 +10,11 @@ import (
 
 // fire handles the timers that are due.
 func (f *family[A]) fire() int {
-	return f.table.Fire(f.tickNow(), fireAtOnce, func(id match.ID) {
+	return f.table.Fire(f.caughtUp, fireAtOnce, func(id match.ID) {
 		s := f.table.Slot(id)
 		next := f.next(s)
 		switch {
-		case f.over(s):
+		case int32(f.caughtUp-s.Final) >= 0:
 			s.Clear(match.FlagQueued)
 			f.conclude(id, s)
 		case s.Is(match.FlagQueued): // it may share a port now; if it is in a queue, only the first place counts

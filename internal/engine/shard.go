@@ -16,6 +16,7 @@ import (
 const (
 	tick          = time.Millisecond // of the timers
 	receiveAtOnce = 256              // packets handled before senders and timers have their turn again
+	ringful       = 1 << 16          // packets that may have arrived while the owner was held up
 	fireAtOnce    = 256              // timers handled before packets have their turn again
 	sendAtOnce    = 256              // attempts sent before what they draw has its turn
 
@@ -41,8 +42,9 @@ type Shard struct {
 	sink  Sink
 	epoch time.Time
 
-	at   time.Duration // the current time, since epoch
-	wall int64         // Unix time of epoch in ns, as the clock stands now
+	at       time.Duration // the current time, since epoch
+	caughtUp uint32        // the tick up to which all that arrived was read: timers go no further
+	wall     int64         // Unix time of epoch in ns, as the clock stands now
 
 	v4     family[[4]byte]
 	v6     family[[16]byte]
@@ -181,13 +183,31 @@ func (s *Shard) Move() bool {
 	s.paceWait = 0
 	s.watchDrops()
 	s.unresolved.review(s)
-	n := s.v4.fire() + s.v6.fire()
+	n := s.catchUp()
+	n += s.v4.fire() + s.v6.fire()
 	n += s.v4.launch() + s.v6.launch()
 	s.Flush()
 	n += s.wire.Receive(receiveAtOnce, s.onReply)
 	s.settleUp()
 	s.publish()
 	return n > 0
+}
+
+// catchUp reads all that has arrived, once in a tick, before timers of this tick may fire: an owner that was held up must not take
+// its own lateness for the target's silence.
+func (s *Shard) catchUp() (n int) {
+	now := s.tickNow()
+	if now == s.caughtUp {
+		return 0
+	}
+	for range ringful / receiveAtOnce {
+		got := s.wire.Receive(receiveAtOnce, s.onReply)
+		if n += got; got < receiveAtOnce {
+			break
+		}
+	}
+	s.caughtUp = now
+	return n
 }
 
 // settleUp charges the pacer for the resets, which do not ask it.
