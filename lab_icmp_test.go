@@ -132,7 +132,7 @@ func dialAll(ctx context.Context, targets ...netip.AddrPort) map[netip.AddrPort]
 	errs := map[netip.AddrPort]error{}
 	for _, target := range targets {
 		wg.Go(func() {
-			err := dial(ctx, net.Dialer{Timeout: 250 * time.Millisecond}, target)
+			err := kernelDial(ctx, net.Dialer{Timeout: 250 * time.Millisecond}, target)
 			mu.Lock()
 			defer mu.Unlock()
 			errs[target] = err
@@ -142,8 +142,8 @@ func dialAll(ctx context.Context, targets ...netip.AddrPort) map[netip.AddrPort]
 	return errs
 }
 
-// dial makes a connection with the kernel's sockets and resets it.
-func dial(ctx context.Context, d net.Dialer, target netip.AddrPort) error {
+// kernelDial makes a connection with the kernel's sockets and resets it.
+func kernelDial(ctx context.Context, d net.Dialer, target netip.AddrPort) error {
 	conn, err := d.DialContext(ctx, "tcp", target.String())
 	if err != nil {
 		return err

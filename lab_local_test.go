@@ -57,7 +57,7 @@ func TestLabNoWay(t *testing.T) {
 			if r.Source.IsValid() || r.RTT != 0 || r.Reply != (rawshake.Reply{}) {
 				t.Errorf("%s: source %v, RTT %v, reply %+v of a probe that was not sent", addr, r.Source, r.RTT, r.Reply)
 			}
-			if err := dial(t.Context(), net.Dialer{}, target); errnoOf(err) != errno {
+			if err := kernelDial(t.Context(), net.Dialer{}, target); errnoOf(err) != errno {
 				t.Errorf("%s: net.Dial's error is %v, want %v", addr, err, errno)
 			}
 		}

@@ -69,7 +69,9 @@ func dialSlowly(t *testing.T, errs map[netip.AddrPort]error) map[netip.AddrPort]
 	}
 	outcomes := make(chan outcome)
 	for target := range errs {
-		go func() { outcomes <- outcome{target, dial(t.Context(), net.Dialer{Timeout: 5 * time.Second}, target)} }()
+		go func() {
+			outcomes <- outcome{target, kernelDial(t.Context(), net.Dialer{Timeout: 5 * time.Second}, target)}
+		}()
 	}
 	for range len(errs) {
 		o := <-outcomes
