@@ -89,10 +89,7 @@ func (f *family[A]) silent(s *match.Slot[A], lost bool) *Verdict {
 	case linkDown:
 		return f.fresh(match.Unsent, match.LinkDown, syscall.ENETDOWN)
 	case hopFailed:
-		if path.OnLink {
-			return f.fresh(match.Unreachable, match.NoNeighbour, syscall.EHOSTUNREACH)
-		}
-		return f.fresh(match.Unsent, match.GatewayDown, syscall.EHOSTUNREACH)
+		return f.stranded(path)
 	case hopUnknown:
 		return f.fresh(match.Unsent, match.Unresolved, syscall.EHOSTUNREACH)
 	}
@@ -100,4 +97,12 @@ func (f *family[A]) silent(s *match.Slot[A], lost bool) *Verdict {
 		return f.fresh(match.Unsent, match.LossOfOurs, 0)
 	}
 	return f.fresh(match.Filtered, match.Timeout, 0)
+}
+
+// stranded makes the verdict on a probe whose next hop is dead: that is the target, or the way to it.
+func (s *Shard) stranded(path *outlet) *Verdict {
+	if path.OnLink {
+		return s.fresh(match.Unreachable, match.NoNeighbour, syscall.EHOSTUNREACH)
+	}
+	return s.fresh(match.Unsent, match.GatewayDown, syscall.EHOSTUNREACH)
 }

@@ -5,6 +5,8 @@ package engine
 import (
 	"net/netip"
 	"time"
+
+	"github.com/rawshake/rawshake/match"
 )
 
 // The kernel keeps packets for a neighbour while it asks for its link address, and charges them to our socket: at about 256
@@ -57,14 +59,14 @@ type hop struct {
 	addr netip.Addr
 }
 
-// wait is how many packets wait for a hop, and since when the last of them does.
+// wait is what waits for a hop, and since when the last of it does.
 type wait struct {
-	packets int
+	packets []Ticket // by their probes, which may be over
 	since   time.Duration
 }
 
-// admit reports whether a packet may be sent towards dst now, and counts it if it will have to wait in the kernel.
-func (n *neighbours) admit(s *Shard, path *outlet, dst netip.Addr) bool {
+// admit reports whether a packet may be sent towards dst now, and notes it if it will have to wait in the kernel.
+func (n *neighbours) admit(s *Shard, path *outlet, dst netip.Addr, probe Ticket) bool {
 	if h := s.health(path, dst); h == healthy || h == linkDown {
 		return true
 	}
@@ -78,22 +80,51 @@ func (n *neighbours) admit(s *Shard, path *outlet, dst netip.Addr) bool {
 		dst = path.Gateway
 	}
 	h := hop{path.Path, dst}
-	n.waiting[h] = wait{n.waiting[h].packets + 1, s.at}
+	n.waiting[h] = wait{append(n.waiting[h].packets, probe), s.at}
 	n.total++
 	return true
 }
 
 // review forgets the packets that wait no longer: their neighbour answered, or the kernel gave it up and dropped them. Who
-// looks late may find no trace of a neighbour that was given up.
+// looks late may find no trace of a neighbour that was given up. The probes of one that was given up end: the kernel says it
+// to connect(2) with ICMP errors, but makes only so many of those (net.ipv4.icmp_msgs_burst).
 func (n *neighbours) review(s *Shard) {
 	if n.total == 0 || s.at-n.reviewed < reviewEvery {
 		return
 	}
 	n.reviewed = s.at
 	for h, w := range n.waiting {
-		if s.at-w.since > givenUp || s.wire.Neighbour(h.path, h.addr) != NeighbourUnknown {
-			delete(n.waiting, h)
-			n.total -= w.packets
+		state := s.wire.Neighbour(h.path, h.addr)
+		if state == NeighbourUnknown && s.at-w.since <= givenUp {
+			continue
 		}
+		delete(n.waiting, h)
+		n.total -= len(w.packets)
+		if state == NeighbourFailed && s.wire.LinkUp(h.path) {
+			s.strand(h, w.packets)
+		}
+	}
+}
+
+// strand ends the probes whose packets got no further than to a dead hop.
+func (s *Shard) strand(h hop, probes []Ticket) {
+	for _, p := range probes {
+		if p.six {
+			s.v6.strand(h, p.id)
+		} else {
+			s.v4.strand(h, p.id)
+		}
+	}
+}
+
+// strand ends a probe, unless its slot belongs to another by now. One that has sent nothing yet asks the hop anew.
+func (f *family[A]) strand(h hop, id match.ID) {
+	s := f.table.Slot(id)
+	if !s.Live() || !s.Is(match.FlagSent) {
+		return
+	}
+	path := f.paths[s.Path()]
+	if path.Path == h.path && (path.Gateway.IsValid() || s.Addr() == h.addr) {
+		f.settle(id, s, f.stranded(path))
 	}
 }

@@ -98,7 +98,7 @@ func (f *family[A]) clear(id match.ID, s *match.Slot[A], path *outlet, target ne
 		f.await(id, s, patience)
 		return 0, false
 	}
-	if !f.unresolved.admit(f.Shard, path, target.Addr()) {
+	if !f.unresolved.admit(f.Shard, path, target.Addr(), Ticket{id, f.six}) {
 		f.postpone(id, s, port, match.Unresolved, 10)
 		return 0, false
 	}

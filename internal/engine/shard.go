@@ -235,6 +235,9 @@ func (s *Shard) Idle() time.Duration {
 	if s.Queued() > 0 {
 		sooner(s.paceWait)
 	}
+	if s.unresolved.total > 0 {
+		sooner(s.unresolved.reviewed + reviewEvery - s.at)
+	}
 	return idle
 }
 
