@@ -46,7 +46,7 @@ var mayImport = map[string][]string{
 	".":                {"craft", "match", "raw", "internal/engine", "internal/connect", "golang.org/x/sys"},
 	"internal/connect": {"craft", "match", "golang.org/x/sys"},
 	"scan": {".", "scan", "craft", "match", "raw", "internal/engine", "golang.org/x/sys",
-		"github.com/klauspost/compress", "github.com/gaissmai/bart"},
+		"github.com/klauspost/compress"},
 	"cmd": {".", "scan", "cmd", "craft", "match", "raw", "internal/engine", "golang.org/x/sys", "golang.org/x/net",
 		"github.com/google/gopacket", "github.com/spf13"},
 	"internal/wiretest": {"craft", "internal/engine", "github.com/google/gopacket"},
