@@ -42,14 +42,14 @@ func complain(w io.Writer, cmd *cobra.Command, err error) {
 }
 
 // untilSignal returns a context that the first SIGINT or SIGTERM ends, with an [exit.Signal] as the cause. The second one ends the
-// program.
+// program at once, also where a shell has it ignore SIGINT by default.
 func untilSignal(parent context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(parent)
-	signals := make(chan os.Signal, 1)
+	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		cancel(exit.Signal{Signal: <-signals})
-		signal.Stop(signals)
+		os.Exit(int(exit.Signal{Signal: <-signals}.Code()))
 	}()
 	return ctx
 }

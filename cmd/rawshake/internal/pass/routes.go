@@ -31,7 +31,7 @@ type share struct {
 func (w way) String() string {
 	switch {
 	case w.problem != "":
-		return "unreachable: " + w.problem
+		return w.problem
 	case w.gateway.IsValid():
 		return fmt.Sprintf("%s from %v via %v", w.device, w.source, w.gateway)
 	}
@@ -70,11 +70,11 @@ func (p plan) ways() ([]share, error) {
 
 func (p plan) way(routes *raw.Routes, to netip.Addr) way {
 	if p.set.Scope != nil && !p.set.Scope.Contains(to) {
-		return way{problem: "outside the scope"}
+		return way{problem: "outside the scope, nothing is sent"}
 	}
 	r, err := routes.Lookup(to)
 	if err != nil {
-		return way{problem: err.Error()}
+		return way{problem: "no way: " + err.Error()}
 	}
 	device := fmt.Sprintf("interface %d", r.Interface)
 	if i, err := net.InterfaceByIndex(r.Interface); err == nil {

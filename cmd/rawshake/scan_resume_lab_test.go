@@ -1,0 +1,417 @@
+//go:build linux && !android
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rawshake/rawshake/internal/lab"
+)
+
+// begun is a scan that was started and can be stopped.
+type begun struct {
+	*exec.Cmd
+	stdout, stderr *bytes.Buffer
+}
+
+// begin starts a scan in a directory.
+func begin(t *testing.T, dir string, args ...string) begun {
+	t.Helper()
+	cmd, stdout, stderr := command(t, nil, append([]string{"scan", "--progress", "off"}, args...)...)
+	cmd.Dir = dir
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return begun{cmd, stdout, stderr}
+}
+
+// stop sends a signal and returns the exit code, or minus the signal that has ended the program.
+func (b begun) stop(t *testing.T, s syscall.Signal) int {
+	t.Helper()
+	if err := b.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+	return b.code()
+}
+
+func (b begun) code() int {
+	b.Wait()
+	if status := b.ProcessState.Sys().(syscall.WaitStatus); status.Signaled() {
+		return -int(status.Signal())
+	}
+	return b.ProcessState.ExitCode()
+}
+
+// grown waits until a file has so many bytes.
+func grown(t *testing.T, dir, name string, bytes int64) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.Size() >= bytes {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s does not grow to %d bytes", name, bytes)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// TestLabScanInterrupt stops a scan twice, by either signal, and goes on: at the end every target is in every output once, and
+// the counts are those of one scan.
+func TestLabScanInterrupt(t *testing.T) {
+	lab.Test(t, wide, func(t *testing.T, n *lab.Net) {
+		peer := n.Host("peer").Respond(t, lab.Responder{Mixed: true})
+		dir := t.TempDir()
+		scan := begin(t, dir, "10.128.0.0/22", "-p", "80,443", "--rate", "4k", "-t", "500ms", "--show", "all", "-o", "x.jsonl", "-o", "x.csv", "--seed", "5")
+		size := int64(0)
+		for _, test := range []struct {
+			signal syscall.Signal
+			code   int
+		}{{syscall.SIGINT, 130}, {syscall.SIGTERM, 143}} {
+			grown(t, dir, "x.jsonl", size+60_000)
+			if code := scan.stop(t, test.signal); code != test.code {
+				t.Fatalf("%v: exit code %d\n%s", test.signal, code, scan.stderr)
+			}
+			contains(t, scan.stderr.String(), "INCOMPLETE: ", " of 2048 targets: ", "to go on: rawshake scan --resume x.jsonl.checkpoint\n")
+			if s := readScan(t, readFile(t, dir, "x.jsonl")); s.run.Complete || s.run.Targets != 2048 || len(s.records) == 0 || len(s.records) >= 2048 {
+				t.Errorf("%d records, %+v", len(s.records), s.run)
+			}
+			size = int64(len(readFile(t, dir, "x.jsonl")))
+			scan = begin(t, dir, "--resume", "x.jsonl.checkpoint")
+		}
+		if code := scan.code(); code != 0 {
+			t.Fatalf("exit code %d\n%s", code, scan.stderr)
+		}
+		s := readScan(t, readFile(t, dir, "x.jsonl"))
+		expectMixed(t, s, "10.128.0.0/22", 80, 443)
+		expectCSV(t, readFile(t, dir, "x.csv"), s)
+		c := peer.Counters(t)
+		const afterTheLast = 2 * 64 // a batch may leave after the checkpoint of an interruption
+		if c.SYN < s.run.ProbesSent || c.SYN > s.run.ProbesSent+afterTheLast || c.RST < s.run.Open || c.RST > s.run.Open+afterTheLast {
+			t.Errorf("the responder got %+v, the run says %+v", c, s.run)
+		}
+		if s.run.SendSeconds < 2048/4000. || s.run.Seed != 5 {
+			t.Errorf("%+v", s.run)
+		}
+		if left, _ := filepath.Glob(filepath.Join(dir, "*.checkpoint*")); left != nil {
+			t.Errorf("%q is left", left)
+		}
+	})
+}
+
+// TestLabScanKill kills a scan at different moments of its checkpoints and goes on each time, with shards and attempts: no target is
+// lost, and none is in the outputs twice.
+func TestLabScanKill(t *testing.T) {
+	lab.Test(t, wide, func(t *testing.T, n *lab.Net) {
+		n.Host("peer").Respond(t, lab.Responder{Mixed: true})
+		dir := t.TempDir()
+		all := scanned{records: map[netip.AddrPort]scanLine{}}
+		for _, shard := range []string{"1/2", "2/2"} {
+			kill(t, dir, shard)
+			s := readScan(t, readFile(t, dir, "x.jsonl"))
+			if s.run.Shard != shard || !s.run.Complete || s.run.Targets != uint64(len(s.records)) {
+				t.Errorf("%d records, %+v", len(s.records), s.run)
+			}
+			expectCSV(t, readFile(t, dir, "x.csv"), s)
+			for at, r := range s.records {
+				if _, twice := all.records[at]; twice {
+					t.Errorf("%v is in both shards", at)
+				}
+				all.records[at] = r
+			}
+			all.run.Targets += s.run.Targets
+			all.run.Open += s.run.Open
+			all.run.Closed += s.run.Closed
+			all.run.Filtered += s.run.Filtered
+		}
+		all.run.Complete = true
+		expectMixed(t, all, "10.128.0.0/22", 80, 443)
+	})
+}
+
+// kill scans a shard and kills it three times.
+func kill(t *testing.T, dir, shard string) {
+	t.Helper()
+	os.Remove(filepath.Join(dir, "x.jsonl"))
+	scan := begin(t, dir, "10.128.0.0/22", "-p", "80,443", "--rate", "4k", "-t", "200ms", "--attempts", "3", "--show", "all", "-o", "x.jsonl", "-o", "x.csv",
+		"--seed", "5", "--shard", shard, "--checkpoint-every", "20ms")
+	beyond := int64(0)
+	for i := range int64(3) {
+		grown(t, dir, "x.jsonl", 20_000*(i+1))
+		time.Sleep(time.Duration(7*i) * time.Millisecond)
+		if code := scan.stop(t, syscall.SIGKILL); code != -9 {
+			t.Fatalf("exit code %d\n%s", code, scan.stderr)
+		}
+		beyond += beyondCheckpoint(t, dir)
+		scan = begin(t, dir, "--resume", "x.jsonl.checkpoint", "--checkpoint-every", "20ms")
+	}
+	if code := scan.code(); code != 0 {
+		t.Fatalf("exit code %d\n%s", code, scan.stderr)
+	}
+	t.Logf("%d bytes were beyond checkpoints", beyond)
+}
+
+// beyondCheckpoint returns how many bytes of the JSON output a resume will cut.
+func beyondCheckpoint(t *testing.T, dir string) int64 {
+	t.Helper()
+	var saved struct {
+		Checkpoint struct {
+			Outputs []struct {
+				Path  string
+				Bytes int64
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(readFile(t, dir, "x.jsonl.checkpoint")), &saved); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(filepath.Join(dir, saved.Checkpoint.Outputs[0].Path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size() - saved.Checkpoint.Outputs[0].Bytes
+}
+
+// TestLabScanResumeRefused: what goes on is the same scan, or nothing.
+func TestLabScanResumeRefused(t *testing.T) {
+	lab.Test(t, wide, func(t *testing.T, n *lab.Net) {
+		n.Host("peer").Respond(t, lab.Responder{})
+		dir := t.TempDir()
+		write := func(name, content string) {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		const list, scope = "10.128.0.0/24\n", "10.128.0.0/16\n"
+		write("list", list)
+		write("scope", scope)
+		scan := begin(t, dir, "-f", "list", "10.129.0.0/28", "-p", "80", "--scope", "scope", "--rate", "200", "-o", "x.jsonl", "--show", "all")
+		grown(t, dir, "x.jsonl", 5000)
+		if code := scan.stop(t, syscall.SIGINT); code != 130 {
+			t.Fatalf("exit code %d\n%s", code, scan.stderr)
+		}
+		before := readFile(t, dir, "x.jsonl")
+		for _, test := range []struct{ args, list, scope, says string }{
+			{"--resume x.jsonl.checkpoint --rate 300", list, scope, "--rate is \"200\" in the checkpoint and \"300\" here"},
+			{"--resume x.jsonl.checkpoint -o y.jsonl", list, scope, "--output is"},
+			{"--resume x.jsonl.checkpoint 10.130.0.0/28", list, scope, "a resumed scan keeps its targets"},
+			{"--resume x.jsonl.checkpoint", list + "10.128.1.1\n", scope, "a target, exclude or scope file may have changed"},
+			{"--resume x.jsonl.checkpoint", list, "10.128.0.0/17\n", "a target, exclude or scope file may have changed"},
+			{"-f list -p 80 -o x.jsonl", list, scope, "is the checkpoint of a scan that was interrupted"},
+		} {
+			write("list", test.list)
+			write("scope", test.scope)
+			o := scanIn(t, dir, strings.Fields(test.args)...)
+			o.want(t, 3)
+			contains(t, o.stderr, test.says)
+			if readFile(t, dir, "x.jsonl") != before {
+				t.Fatalf("%s changes the output", test.args)
+			}
+		}
+		write("list", "# written anew\n10.128.0.128/25\n10.128.0.0/25\n") // the same targets
+		write("scope", scope)
+		scanIn(t, dir, "--resume", "x.jsonl.checkpoint", "-p", "80", "--rate", "200").want(t, 0)
+		if s := readScan(t, readFile(t, dir, "x.jsonl")); s.run.Open != 256 || s.run.Unsent != 16 || len(s.records) != 272 {
+			t.Errorf("%+v", s.run)
+		}
+	})
+}
+
+// TestLabScanSecondSignal: who is in a hurry is let go.
+func TestLabScanSecondSignal(t *testing.T) {
+	lab.Test(t, wide, func(t *testing.T, n *lab.Net) {
+		n.Host("peer").Respond(t, lab.Responder{})
+		fifo := filepath.Join(t.TempDir(), "fifo")
+		if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		reader, err := os.OpenFile(fifo, os.O_RDWR, 0) // who never reads
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer reader.Close()
+		scan := begin(t, t.TempDir(), "10.128.0.0/16", "-p", "80", "--rate", "max", "-o", "jsonl:"+fifo)
+		time.Sleep(500 * time.Millisecond) // the pipe is full by now, and the scan waits
+		if err := scan.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(200 * time.Millisecond)
+		if code := scan.stop(t, syscall.SIGINT); code != 130 {
+			t.Errorf("exit code %d\n%s", code, scan.stderr)
+		}
+	})
+}
+
+// TestLabScanProgress: SIGUSR1 prints the progress at once.
+func TestLabScanProgress(t *testing.T) {
+	lab.Test(t, wide, func(t *testing.T, n *lab.Net) {
+		n.Host("peer").Respond(t, lab.Responder{})
+		dir := t.TempDir()
+		cmd, _, stderr := command(t, nil, "scan", "10.128.0.0/24", "-p", "80", "--rate", "400", "-o", "x.jsonl", "--seed", "8")
+		cmd.Dir = dir
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		grown(t, dir, "x.jsonl", 1000)
+		if err := cmd.Process.Signal(syscall.SIGUSR1); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Wait()
+		contains(t, stderr.String(), "scanning 256 targets at 400 packets/s: ", "; seed 8\n", "progress: ", " of 256 targets done, ", "; ring drops 0, ",
+			"256 of 256 targets: 256 open, ")
+	})
+}
+
+// TestLabScanPcapGoesOn: the packets of all parts of a scan are in one file, and a block that a kill has torn is cut off.
+func TestLabScanPcapGoesOn(t *testing.T) {
+	lab.Test(t, wide, func(t *testing.T, n *lab.Net) {
+		peer := n.Host("peer")
+		peer.Respond(t, lab.Responder{})
+		wire := peer.Capture(t)
+		dir := t.TempDir()
+		scan := begin(t, dir, "10.128.0.0/24", "-p", "80", "--rate", "1k", "--pcap", "x.pcapng", "-o", "x.csv")
+		grown(t, dir, "x.pcapng", 10_000)
+		if code := scan.stop(t, syscall.SIGINT); code != 130 {
+			t.Fatalf("exit code %d\n%s", code, scan.stderr)
+		}
+		content := readFile(t, dir, "x.pcapng")
+		torn := content[len(content)-40:]
+		if err := os.WriteFile(filepath.Join(dir, "x.pcapng"), []byte(content+torn[:12]), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		scanIn(t, dir, "--resume", "x.csv.checkpoint").want(t, 0)
+		if !strings.HasPrefix(readFile(t, dir, "x.pcapng"), content) {
+			t.Error("the first part was changed")
+		}
+		expectPcap(t, filepath.Join(dir, "x.pcapng"), answeredOnly(wire.Packets(t), readPcap(t, filepath.Join(dir, "x.pcapng"))))
+	})
+}
+
+// answeredOnly leaves out answers that were on the wire and not in the file: they came when nobody listened any more.
+func answeredOnly(wire []lab.Packet, file map[string]int) []lab.Packet {
+	return slices.DeleteFunc(wire, func(p lab.Packet) bool { return p.Out && file[string(p.Data)] == 0 })
+}
+
+// TestLabScanWriteErrors: a disk that is full or a reader that has gone is a clear error, and what was found stays.
+func TestLabScanWriteErrors(t *testing.T) {
+	lab.Test(t, wide, func(t *testing.T, n *lab.Net) {
+		n.Host("peer").Respond(t, lab.Responder{})
+		for _, output := range []string{"/dev/full", "/dev/full.zst"} {
+			dir := t.TempDir()
+			path := filepath.Join(dir, filepath.Base(output))
+			if err := os.Symlink("/dev/full", path); err != nil {
+				t.Fatal(err)
+			}
+			o := scanIn(t, dir, "10.128.0.0/22", "-p", "80", "--rate", "max", "-o", "jsonl:"+path, "-o", "y.jsonl", "--show", "all")
+			o.want(t, 4)
+			contains(t, o.stderr, "output "+path+": no space left on device: free some space, then go on with --resume", "to go on: rawshake scan --resume ")
+			readScan(t, readFile(t, dir, "y.jsonl")) // is whole
+		}
+
+		dir := t.TempDir()
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd, _, stderr := command(t, nil, "scan", "10.128.0.0/16", "-p", "80", "--rate", "20k", "--progress", "off")
+		cmd.Dir, cmd.Stdout = dir, w
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
+		if _, err := r.Read(make([]byte, 100)); err != nil {
+			t.Error(err)
+		}
+		r.Close()
+		cmd.Wait()
+		if code := cmd.ProcessState.ExitCode(); code != 4 {
+			t.Errorf("exit code %d", code)
+		}
+		contains(t, stderr.String(), "output standard output: broken pipe: the program that read it has gone", "to go on: rawshake scan --resume rawshake.checkpoint")
+	})
+}
+
+// TestLabScanCheckpointFails: a checkpoint that cannot be written any more is told, and the scan goes on; at the end it is an error only
+// where it was needed.
+func TestLabScanCheckpointFails(t *testing.T) {
+	lab.Test(t, wide, func(t *testing.T, n *lab.Net) {
+		n.Host("peer").Respond(t, lab.Responder{})
+		for _, interrupt := range []bool{false, true} {
+			dir := t.TempDir()
+			if err := os.Mkdir(filepath.Join(dir, "ck"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			scan := begin(t, dir, "10.128.0.0/24", "-p", "80", "--rate", "800", "-o", "x.jsonl", "--checkpoint", "ck/x", "--checkpoint-every", "10ms")
+			grown(t, dir, "x.jsonl", 1000)
+			if err := os.Chmod(filepath.Join(dir, "ck"), 0o500); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(50 * time.Millisecond)
+			want := 4 // a checkpoint that cannot be removed
+			if interrupt {
+				scan.Process.Signal(syscall.SIGINT)
+			}
+			if code := scan.code(); code != want {
+				t.Errorf("exit code %d, want %d\n%s", code, want, scan.stderr)
+			}
+			text := scan.stderr.String()
+			contains(t, text, "checkpoint ck/x: permission denied; the one before stays, and the next is tried\n")
+			if n := strings.Count(text, "the next is tried"); n != 1 {
+				t.Errorf("told %d times", n)
+			}
+			if s := readScan(t, readFile(t, dir, "x.jsonl")); interrupt == s.run.Complete {
+				t.Errorf("%+v", s.run)
+			}
+			os.Chmod(filepath.Join(dir, "ck"), 0o700)
+		}
+	})
+}
+
+// TestLabScanPinned: what names meant when the scan began, they mean until its end.
+func TestLabScanPinned(t *testing.T) {
+	hosts := ""
+	for i := range 100 {
+		hosts += fmt.Sprintf("10.128.0.%d name%d.example\n", i, i)
+	}
+	top := wide
+	top.Files = map[string]string{"/etc/hosts": hosts, "/etc/resolv.conf": "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"}
+	lab.Test(t, top, func(t *testing.T, n *lab.Net) {
+		n.Host("peer").Respond(t, lab.Responder{})
+		dir := t.TempDir()
+		var list strings.Builder
+		for i := range 100 {
+			fmt.Fprintf(&list, "name%d.example:80\n", i)
+		}
+		list.WriteString("gone.example:80\n")
+		if err := os.WriteFile(filepath.Join(dir, "list"), []byte(list.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		scan := begin(t, dir, "-f", "list", "--rate", "100", "-o", "x.jsonl")
+		grown(t, dir, "x.jsonl", 2000)
+		if code := scan.stop(t, syscall.SIGINT); code != 130 {
+			t.Fatalf("exit code %d\n%s", code, scan.stderr)
+		}
+		o := scanIn(t, dir, "--resume", "x.jsonl.checkpoint")
+		o.want(t, 2)
+		contains(t, o.stderr, `"gone.example": does not resolve: it did not when the scan began`)
+		s := readScan(t, readFile(t, dir, "x.jsonl"))
+		for i := range 100 {
+			at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 128, 0, byte(i)}), 80)
+			if got, want := s.records[at].Target, fmt.Sprintf("name%d.example:80", i); got != want {
+				t.Errorf("%v is %q, want %q", at, got, want)
+			}
+		}
+	})
+}
