@@ -18,5 +18,5 @@ demo: build ## probe an open, a closed and a silent port on loopback and show th
 test: ## run every check and test: builds for all platforms, linters, race detector, fuzzing, namespaces
 	@.ci/test
 
-bench: ## run the benchmarks (BENCH=pattern COUNT=n)
+bench: ## measure side by side with others and write docs/benchmarks.md (COUNT=rounds; BENCH=pattern only runs benchmarks)
 	@.ci/bench

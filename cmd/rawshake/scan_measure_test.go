@@ -55,9 +55,10 @@ func (r scanRun) measure(b *testing.B, host *lab.Host, peer *lab.Responding) {
 	b.ReportMetric(float64(cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())/probes, "own-cpu-ns/probe")
 	b.ReportMetric(100*float64(used.others)/float64(used.took)/float64(runtime.NumCPU()), "others%")
 	b.ReportMetric(float64(seen.memory)/1e6, "rss-MB")
-	b.ReportMetric(100*float64(found.right)/float64(r.space.size), "recall%")
+	b.ReportMetric(float64(r.space.size), "targets")
+	b.ReportMetric(float64(r.space.size-found.right), "missing") // a share would be rounded to 100 %
 	b.ReportMetric(float64(found.wrong), "wrong")
-	b.ReportMetric(float64(after.RST-before.RST)/max(1, float64(found.open)), "rst/open")
+	b.ReportMetric(float64(after.RST-before.RST)/max(1, float64(r.open(found))), "rst/open")
 	b.ReportMetric(boolean(ctx.Err() != nil), "timeouts")
 	b.ReportMetric(used.took.Seconds(), "seconds")
 }
@@ -197,6 +198,14 @@ func (r scanRun) read(b *testing.B, out string) (found tally) {
 		b.Fatal(err)
 	}
 	return found
+}
+
+// open is how many targets are open; with mixed ones it is how many were found.
+func (r scanRun) open(found tally) int {
+	if !r.responder.Mixed && r.responder.Fate == lab.Open {
+		return r.space.size
+	}
+	return found.open
 }
 
 var stateOf = map[lab.Fate]string{lab.Open: "open", lab.Closed: "closed", lab.Silent: "filtered"}

@@ -45,6 +45,9 @@ func rawshakeTool(name, format string, more ...string) tooling {
 		if r.space.exclude != "" {
 			args = append(args, "--exclude", r.space.exclude)
 		}
+		if !full() {
+			args = append(args, "--timeout", "500ms")
+		}
 		return append(append(args, more...), r.space.prefixes...)
 	}
 	return t
