@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -319,21 +320,34 @@ func TestLabScanPcap(t *testing.T) {
 	})
 }
 
-// TestLabScanRate: SYNs leave at the rate that was asked for, by the times of the capture and by the record. Another process that takes
-// the processor for long may spoil a run, but not all of them.
+// TestLabScanRate: SYNs leave at the rate that was asked for, by the times of the capture and by the record. Where other programs leave
+// this one no processor in any of some runs, only the upper bound can be held.
 func TestLabScanRate(t *testing.T) {
 	lab.Test(t, wide, func(t *testing.T, n *lab.Net) {
 		n.Host("peer").Respond(t, lab.Responder{Fate: lab.Closed})
 		const rate = 1000
-		var wire, record float64
+		var wire, record, busy float64
 		for range 4 {
+			start, before := time.Now(), busyTime(t)
 			wire, record = measureRate(t, n)
+			busy = float64(busyTime(t)-before) / float64(time.Since(start)) / float64(runtime.NumCPU())
 			if wire > 0.99*rate && wire < 1.01*rate && record > 0.985*rate && record < 1.01*rate { // its time is exact to 10 ms
 				return
 			}
 		}
-		t.Errorf("%.1f packets/s on the wire, %.1f by the record", wire, record)
+		if busy < 0.8 || wire > 1.01*rate || record > 1.01*rate {
+			t.Errorf("%.1f packets/s on the wire, %.1f by the record, %.0f %% of the machine busy", wire, record, 100*busy)
+		}
 	})
+}
+
+func busyTime(t *testing.T) time.Duration {
+	t.Helper()
+	d, err := lab.BusyTime()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 func measureRate(t *testing.T, n *lab.Net) (wire, record float64) {
