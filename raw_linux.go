@@ -34,31 +34,28 @@ func openRaw(c Config) (backend, error) {
 		return nil, err
 	}
 	desks, ports := split(c)
-	wires := make([]engine.Wire, 0, desks)
-	cfgs := make([]engine.Config, 0, desks)
-	fail := func(err error) (backend, error) {
-		for _, w := range wires {
-			w.Close()
-		}
+	kernels, err := engine.OpenKernels(engine.KernelConfig{
+		Source:    c.Source.Unmap(),
+		Interface: c.Interface,
+		Mark:      c.Mark,
+		Ports:     raw.PortRange(c.SourcePorts),
+		NumPorts:  ports,
+	}, desks)
+	if err != nil {
 		return nil, err
 	}
-	for range desks {
-		wire, err := engine.OpenKernel(engine.KernelConfig{
-			Source:    c.Source.Unmap(),
-			Interface: c.Interface,
-			Mark:      c.Mark,
-			Ports:     raw.PortRange(c.SourcePorts),
-			NumPorts:  ports,
-		})
-		if err != nil {
-			return fail(err)
-		}
-		wires = append(wires, wire)
-		cfgs = append(cfgs, engineConfig(c, plan, wire.Ports(), desks))
+	var wires []engine.Wire
+	var cfgs []engine.Config
+	for _, k := range kernels {
+		wires = append(wires, k)
+		cfgs = append(cfgs, engineConfig(c, plan, k.Ports(), desks))
 	}
 	front, err := engine.NewFront(cfgs, wires)
 	if err != nil {
-		return fail(err)
+		for _, k := range kernels {
+			k.Close()
+		}
+		return nil, err
 	}
 	return &rawBackend{front: front, limit: c.maxInFlight(), timeout: c.timeout()}, nil
 }

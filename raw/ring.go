@@ -4,6 +4,7 @@ package raw
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"sync"
 	"unsafe"
@@ -78,24 +79,49 @@ const (
 // OpenRing opens a ring. Nothing arrives before the filter is in place: the
 // socket gets its protocol last, with bind.
 func OpenRing(c RingConfig) (*Ring, error) {
-	r, err := openRing(c)
+	rings, err := OpenRings(c)
 	if err != nil {
-		return nil, fmt.Errorf("raw: receive ring: %w", err)
+		return nil, err
 	}
-	return r, nil
+	return rings[0], nil
 }
 
-func openRing(c RingConfig) (*Ring, error) {
-	fd, err := openSocket(unix.AF_PACKET, unix.SOCK_DGRAM, 0)
-	if err != nil {
-		return nil, err
+// OpenRings opens several rings, or none. The kernel makes each wait for an
+// RCU grace period, 10 ms and more (packet_set_ring, net/packet/af_packet.c);
+// together they wait for one. The sockets are made by the calling thread, and
+// so belong to its network namespace.
+func OpenRings(configs ...RingConfig) ([]*Ring, error) {
+	rings := make([]*Ring, 0, len(configs))
+	for _, c := range configs {
+		fd, err := openSocket(unix.AF_PACKET, unix.SOCK_DGRAM, 0)
+		if err != nil {
+			CloseRings(rings...)
+			return nil, fmt.Errorf("raw: receive ring: %w", err)
+		}
+		rings = append(rings, &Ring{fd: fd, blocks: c.Blocks})
 	}
-	r := &Ring{fd: fd, blocks: c.Blocks}
-	if err := r.setup(c); err != nil {
-		r.Close()
-		return nil, err
+	if err := together(rings, func(i int, r *Ring) error { return r.setup(configs[i]) }); err != nil {
+		CloseRings(rings...)
+		return nil, fmt.Errorf("raw: receive ring: %w", err)
 	}
-	return r, nil
+	return rings, nil
+}
+
+// CloseRings closes several rings: each waits for two RCU grace periods, and
+// together they wait for two.
+func CloseRings(rings ...*Ring) error {
+	return together(rings, func(_ int, r *Ring) error { return r.Close() })
+}
+
+// together does something to rings at the same time.
+func together(rings []*Ring, do func(i int, r *Ring) error) error {
+	errs := make([]error, len(rings))
+	var all sync.WaitGroup
+	for i, r := range rings {
+		all.Go(func() { errs[i] = do(i, r) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }
 
 func (r *Ring) setup(c RingConfig) error {

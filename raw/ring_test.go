@@ -5,6 +5,7 @@ package raw
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -198,6 +199,46 @@ func TestLabRingWantsAFilter(t *testing.T) {
 	r := openTestRing(t, false, false, 0, tcpTo(t, false, 1))
 	if err := r.SetFilter(nil); err == nil {
 		t.Error("took an empty filter")
+	}
+}
+
+// descriptors returns how many this process has.
+func descriptors(t testing.TB) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	check(t, err)
+	return len(entries)
+}
+
+// Rings that open together are all open, or none is.
+func TestLabRingsTogether(t *testing.T) {
+	namespace(t)
+	configs := []RingConfig{
+		{Proto: unix.ETH_P_IP, Filter: tcpTo(t, false, 7777)},
+		{Proto: unix.ETH_P_IPV6, Filter: tcpTo(t, true, 7777), Blocks: true},
+		{Proto: unix.ETH_P_IP, Filter: tcpTo(t, false, 7778)},
+	}
+	before := descriptors(t)
+	rings, err := OpenRings(configs...)
+	check(t, err)
+	for i, to := range []segment{{src: loopback(false), dst: loopback(false), dport: 7777}, {src: loopback(true), dst: loopback(true), dport: 7777}, {src: loopback(false), dst: loopback(false), dport: 7778}} {
+		s, err := OpenIP(to.dst.Is6(), SocketConfig{})
+		check(t, err)
+		to.sport, to.flags = 1, "R"
+		to.put(t, s, 0)
+		_, err = s.Send(0, 1)
+		check(t, err)
+		s.Close()
+		if got := collect(t, rings[i], 1); len(got) != 1 {
+			t.Errorf("ring %d has %d packets", i, len(got))
+		}
+	}
+	check(t, CloseRings(rings...))
+	if rings, err = OpenRings(append(configs, RingConfig{Proto: unix.ETH_P_IP})...); err == nil || rings != nil {
+		t.Errorf("opened %d rings, one of them without a filter", len(rings))
+	}
+	if after := descriptors(t); after != before {
+		t.Errorf("%d descriptors, %d before", after, before)
 	}
 }
 

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -95,19 +96,20 @@ func (f *Front) Counters() (total Counters, pending int) {
 }
 
 // Close ends pending probes with net.ErrClosed, stops the goroutines and closes the wires.
-func (f *Front) Close() (err error) {
+func (f *Front) Close() error {
 	if f.closed.Swap(true) {
 		return nil
 	}
-	for _, d := range f.desks {
-		if e := d.close(); err == nil {
-			err = e
-		}
+	errs := make([]error, len(f.desks))
+	var all sync.WaitGroup
+	for i, d := range f.desks { // at once: the kernel makes each wait
+		all.Go(func() { errs[i] = d.close() })
 	}
+	all.Wait()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range f.streams {
 		signal(s.changed)
 	}
-	return err
+	return errors.Join(errs...)
 }

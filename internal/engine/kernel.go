@@ -64,19 +64,43 @@ const (
 
 // OpenKernel opens the wire. Without CAP_NET_RAW errors.Is(err, os.ErrPermission).
 func OpenKernel(c KernelConfig) (*Kernel, error) {
+	kernels, err := OpenKernels(c, 1)
+	if err != nil {
+		return nil, err
+	}
+	return kernels[0], nil
+}
+
+// OpenKernels opens n wires alike, each with ports of its own, or none. The kernel has them wait no longer than one.
+func OpenKernels(c KernelConfig, n int) (kernels []*Kernel, err error) {
 	if err := raw.CheckPrivilege(); err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			for _, k := range kernels {
+				k.Close()
+			}
+			kernels = nil
+		}
+	}()
+	for range n {
+		k := newKernel(c)
+		kernels = append(kernels, k)
+		for _, open := range []func() error{k.openTables, k.openSenders, k.openGuard} {
+			if err := open(); err != nil {
+				return kernels, err
+			}
+		}
+	}
+	return kernels, openRings(kernels)
+}
+
+func newKernel(c KernelConfig) *Kernel {
 	k := &Kernel{cfg: c, wake: make(chan struct{}, 1), timer: time.NewTimer(0), now: time.Now()}
 	k.onPacket = func(p raw.Packet) { k.hand(p, false) }
 	k.onTapped = func(p raw.Packet) { k.hand(p, true) }
-	for _, open := range []func() error{k.openTables, k.openSenders, k.openGuard, k.openRings, k.newWaiter} {
-		if err := open(); err != nil {
-			k.Close()
-			return nil, err
-		}
-	}
-	return k, nil
+	return k
 }
 
 // keep has something closed with the wire.
@@ -139,27 +163,46 @@ func (k *Kernel) openGuard() (err error) {
 	return nil
 }
 
-func (k *Kernel) openRings() error {
+// openRings gives the wires, which have the same families, their receive rings.
+func openRings(kernels []*Kernel) error {
+	var configs []raw.RingConfig
+	for _, k := range kernels {
+		c, err := k.ringConfigs()
+		if err != nil {
+			return err
+		}
+		configs = append(configs, c...)
+	}
+	rings, err := raw.OpenRings(configs...)
+	if err != nil {
+		return err
+	}
+	each := len(rings) / len(kernels)
+	for i, k := range kernels {
+		k.rings = rings[i*each:][:each]
+		k.keep(func() error { return raw.CloseRings(k.rings...) })
+		if e := k.newWaiter(); err == nil {
+			err = e
+		}
+	}
+	return err
+}
+
+func (k *Kernel) ringConfigs() (configs []raw.RingConfig, err error) {
 	for _, six := range []bool{false, true} {
 		if !k.has(six) {
 			continue
 		}
-		filter, err := match.Filter(six, k.guard.Ports())
-		if err != nil {
-			return err
-		}
-		proto := uint16(unix.ETH_P_IP)
+		c := raw.RingConfig{Proto: unix.ETH_P_IP, Frames: k.cfg.Frames, Blocks: k.cfg.Bulk}
 		if six {
-			proto = unix.ETH_P_IPV6
+			c.Proto = unix.ETH_P_IPV6
 		}
-		r, err := raw.OpenRing(raw.RingConfig{Proto: proto, Filter: filter, Frames: k.cfg.Frames, Blocks: k.cfg.Bulk})
-		if err != nil {
-			return err
+		if c.Filter, err = match.Filter(six, k.guard.Ports()); err != nil {
+			return nil, err
 		}
-		k.keep(r.Close)
-		k.rings = append(k.rings, r)
+		configs = append(configs, c)
 	}
-	return nil
+	return configs, nil
 }
 
 // Ports returns our source ports.
