@@ -19,9 +19,10 @@ type row struct {
 	heard uint32 // the tick of the last answer
 }
 
-// NewLedger makes a ledger for the given number of source ports, at most 64, and a number of probes in flight.
+// NewLedger makes a ledger for the given number of source ports, at most 64, and a number of probes in flight: with so many, a
+// quarter of the ports is taken on the average.
 func NewLedger(ports, inFlight int) *Ledger {
-	rows := 1 << bits.Len(uint(min(max(inFlight/16, 1024), 1<<16)-1))
+	rows := 1 << bits.Len(uint(min(max(4*inFlight/ports, 1024), 1<<20)-1))
 	return &Ledger{rows: make([]row, rows), ports: ^uint64(0) >> (64 - ports), n: ports}
 }
 

@@ -43,9 +43,12 @@ func TestLedgerQuiet(t *testing.T) {
 }
 
 func TestLedgerRows(t *testing.T) {
-	for _, c := range []struct{ inFlight, rows int }{{1, 1024}, {16384, 1024}, {16 * 1025, 2048}, {1 << 20, 1 << 16}, {MaxSlots, 1 << 16}} {
-		if l := NewLedger(4, c.inFlight); len(l.rows) != c.rows {
-			t.Errorf("%d in flight: %d rows, want %d", c.inFlight, len(l.rows), c.rows)
+	for _, c := range []struct{ ports, inFlight, rows int }{
+		{64, 1, 1024}, {64, 16384, 1024}, {64, 16 * 1025, 2048}, {64, 1 << 20, 1 << 16}, {64, MaxSlots, 1 << 18},
+		{4, 1 << 16, 1 << 16}, {4, 1 << 20, 1 << 20}, {1, MaxSlots, 1 << 20},
+	} {
+		if l := NewLedger(c.ports, c.inFlight); len(l.rows) != c.rows {
+			t.Errorf("%d ports, %d in flight: %d rows, want %d", c.ports, c.inFlight, len(l.rows), c.rows)
 		}
 	}
 }

@@ -77,6 +77,11 @@ func TestGenerations(t *testing.T) {
 			tab.Remove(id)
 		}
 		isns = append(isns, send(tab, id, 0, 0))
+		if n := len(isns); n > 1 {
+			if _, _, m := tab.Find(isns[n-2], 0, someTarget4.Addr(), someTarget4.Port()); m != Foreign {
+				t.Errorf("the ISN of use %d is %v in the next use", n-2, m)
+			}
+		}
 		tab.Remove(id)
 	}
 	for i, isn := range isns {

@@ -67,7 +67,8 @@ func TestDropsAndSilence(t *testing.T) {
 		noisy := nth(target, 100)
 		byPort := wiretest.ByPort(map[uint16]wiretest.Host{noisy.Port() + 1: wiretest.Open}, wiretest.Silent)
 		w := wiretest.New(nil)
-		crowded(w, byPort, func(s wiretest.Segment) bool { return s.To.Port() == noisy.Port()+1 })
+		drop := first(1)
+		crowded(w, byPort, func(s wiretest.Segment) bool { return s.To.Port() == noisy.Port()+1 && drop(s) })
 		f := open(t, w, plan(t, 0, 400*ms))
 		began := time.Now()
 		pendings := startIn(t.Context(), f, time.Second, many(target, 5)...)
@@ -81,7 +82,7 @@ func TestDropsAndSilence(t *testing.T) {
 				t.Errorf("%v: attempt %d", p.v.Target, p.v.Attempt)
 			}
 		}
-		dropped.want(t, match.Unsent, match.LossOfOurs, 50*ms+time.Second)
+		dropped.want(t, match.Open, match.SYNACK, 50*ms)
 		for _, p := range later {
 			p.want(t, match.Filtered, match.Timeout, time.Second)
 		}
@@ -149,6 +150,29 @@ func TestExtraAttemptBeyondThePlan(t *testing.T) {
 			t.Errorf("attempt %d", p.v.Attempt)
 		}
 		wantSent(t, w, 16, 0)
+	})
+}
+
+// However many attempts are due at a time, answers are fetched between them: 600 places are enough.
+func TestAnswersBetweenAttempts(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		const n = 1500
+		w := wiretest.New(wiretest.LoseFirst(n, wiretest.Open))
+		w.Ring = 600
+		f := open(t, w, plan(t, 0, time.Second))
+		for v := range verdicts(t, f, many(target, n), 3*time.Second) {
+			if v.State != match.Open || v.Attempt != 1 {
+				t.Errorf("%v is %v %v after attempt %d", v.Target, v.State, v.Reason, v.Attempt)
+			}
+		}
+		for v := range verdicts(t, f, many(target, n), 3*time.Second) {
+			if v.State != match.Open || v.Attempt != 0 {
+				t.Errorf("%v is %v %v after attempt %d", v.Target, v.State, v.Reason, v.Attempt)
+			}
+		}
+		if c := counters(t, f); c.RingDrops != 0 || c.Verdicts[match.Open] != 2*n {
+			t.Errorf("counters %+v", c)
+		}
 	})
 }
 
