@@ -33,7 +33,8 @@ func (r *results) sweepChart(benchmark string) chart {
 	for _, p := range []column{
 		{"probes/s, thousands", "sending-probes/s", "", 1e-3},
 		{"answers recorded, %", "recall%", "", 1},
-		{"CPU µs a probe, whole machine", "cpu-ns/probe", "", 1e-3},
+		{"CPU µs a probe, the machine's", "net-cpu-ns/probe", "", 1e-3},
+		{"CPU µs a probe, the scanner's own", "own-cpu-ns/probe", "", 1e-3},
 		{"memory (RSS), MB", "rss-MB", "", 1},
 	} {
 		c.panels = append(c.panels, r.panel(p, scanners, s.steps, func(who string, s step) string {
@@ -49,7 +50,8 @@ func (r *results) checksChart() chart {
 	c := chart{axis: "callers", steps: titles(steps), legend: who}
 	for _, p := range []column{
 		{"checks/s, thousands", "checks/s", "", 1e-3},
-		{"CPU µs a check, whole machine", "cpu-ns/check", "", 1e-3},
+		{"CPU µs a check, the machine's", "net-cpu-ns/check", "", 1e-3},
+		{"CPU µs a check, the prober's own", "own-cpu-ns/check", "", 1e-3},
 	} {
 		c.panels = append(c.panels, r.panel(p, who, steps, func(who string, s step) string { return checks(who, "v4", s.name) }))
 	}

@@ -23,20 +23,20 @@ func goals() []goal {
 		raw, dial := checks("rawshake", f, "1024"), checks("net.Dial", f, "1024")
 		all = append(all,
 			goal{"checks/s beside net.Dial, 1024 callers, IP" + f, raw, dial, "checks/s", 6, 0, times, "at least 6 times"},
-			goal{"CPU of a check beside net.Dial, 1024 callers, IP" + f, raw, dial, "cpu-ns/check", 0, 1. / 6, share, "at most a sixth (0.167)"},
+			goal{"CPU of a check beside net.Dial, 1024 callers, IP" + f, raw, dial, "net-cpu-ns/check", 0, 1. / 6, share, "at most a sixth (0.167)"},
 			goal{"time of a check beside net.Dial, 1 caller, IP" + f, checks("rawshake", f, "1"), checks("net.Dial", f, "1"), "ns/op", 0, 0.5, share,
 				"at most half"})
 	}
 	all = append(all,
 		goal{"probes/s beside zmap", "Scan/v4/rawshake", "Scan/v4/zmap", "probes/s", 2, 0, times, "at least 2 times"},
-		goal{"CPU of a probe beside zmap", "Scan/v4/rawshake", "Scan/v4/zmap", "cpu-ns/probe", 0, 0.5, share, "at most half"})
+		goal{"CPU of a probe beside zmap", "Scan/v4/rawshake", "Scan/v4/zmap", "net-cpu-ns/probe", 0, 0.5, share, "at most half"})
 	for _, f := range []string{"v4", "v6"} {
 		all = append(all,
-			goal{"answers recorded, full speed, IP" + f, "Scan/" + f + "/rawshake", "", "recall%", 100, 0, "%.3f %%", "100 %"},
+			goal{"answers recorded, full speed, IP" + f, "Scan/" + f + "/rawshake", "", "recall%", 100, 0, "%.4f %%", "100 %"},
 			goal{"RSTs an open target, full speed, IP" + f, "Scan/" + f + "/rawshake", "", "rst/open", 1, 0, "%.3f", "1"},
-			goal{"recall, mixed, IP" + f, "ScanMixed/" + f, "", "recall%", 100, 0, "%.3f %%", "100 %"},
+			goal{"recall, mixed, IP" + f, "ScanMixed/" + f, "", "recall%", 100, 0, "%.4f %%", "100 %"},
 			goal{"wrong verdicts, mixed, IP" + f, "ScanMixed/" + f, "", "wrong", 0, 0, "%.0f", "0"},
-			goal{"recall, 5 % loss each way, 3 attempts, IP" + f, "ScanLoss/" + f, "", "recall%", 99.85, 0, "%.3f %%", "at least 99.85 %"})
+			goal{"recall, 5 % loss each way, 3 attempts, IP" + f, "ScanLoss/" + f, "", "recall%", 99.85, 0, "%.4f %%", "at least 99.85 %"})
 	}
 	return append(all, goal{"RSS, 2^24 silent targets", "ScanSilent/v4", "", "rss-MB", 0, 100, "%.0f MB", "at most 100 MB"})
 }

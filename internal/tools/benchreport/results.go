@@ -70,14 +70,32 @@ func (r *results) add(name string, pairs []string) error {
 		}
 		run[pair[1]] = v
 	}
-	if missing, ok := run["missing"]; ok { // exact, where a printed share would be rounded
-		run["recall%"] = 100 * (1 - missing/run["targets"])
-	}
+	run.derive(r.cores())
 	r.runs[name] = append(r.runs[name], run)
 	return nil
 }
 
 const noise = "others%"
+
+// derive adds what follows from what was reported.
+func (v values) derive(cores float64) {
+	if missing, ok := v["missing"]; ok { // exact, where a printed share would be rounded
+		v["recall%"] = 100 * (1 - missing/v["targets"])
+	}
+	others := v[noise] / 100 * cores * 1e9 // ns a second
+	if rate := v["checks/s"]; rate > 0 {
+		v["net-cpu-ns/check"] = v["cpu-ns/check"] - others/rate
+	}
+	if probes := v["probes"]; probes > 0 {
+		v["net-cpu-ns/probe"] = v["cpu-ns/probe"] - others*v["seconds"]/probes
+	}
+}
+
+// cores is 0 if it is not known.
+func (r *results) cores() float64 {
+	n, _ := strconv.ParseFloat(r.About["cores"], 64)
+	return n
+}
 
 // quietest returns the runs of a benchmark that count.
 func (r *results) quietest(name string) []values {
