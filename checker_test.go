@@ -102,14 +102,7 @@ func TestRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := withBackend(answers(Open, match.SYNACK, nil))
 		for range 3 {
-			stop := loop(c)
-			<-c.WaitReady()
-			if err := c.CheckAddr(anyAddr, time.Second); err != nil {
-				t.Errorf("CheckAddr: %v", err)
-			}
-			if err := stop(); err != nil {
-				t.Errorf("CheckingLoop: %v", err)
-			}
+			runOnce(t, c)
 		}
 	})
 }

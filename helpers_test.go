@@ -60,6 +60,19 @@ func started(t *testing.T, c *Checker) *Checker {
 	return c
 }
 
+// runOnce starts c's loop, makes a check of an open port, and stops the loop.
+func runOnce(t *testing.T, c *Checker) {
+	t.Helper()
+	stop := loop(c)
+	<-c.WaitReady()
+	if err := c.CheckAddr(anyAddr, time.Second); err != nil {
+		t.Errorf("CheckAddr: %v", err)
+	}
+	if err := stop(); err != nil {
+		t.Errorf("CheckingLoop: %v", err)
+	}
+}
+
 // stub is a backend that a function answers for.
 type stub struct {
 	answer func(ctx context.Context, target netip.AddrPort, timeout time.Duration) (Result, error)

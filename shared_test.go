@@ -49,15 +49,7 @@ func TestThousandsOfCheckersShareOneEngine(t *testing.T) {
 		var all sync.WaitGroup
 		for range 5000 {
 			all.Go(func() {
-				c := &Checker{engines: &n.engineSet}
-				stop := loop(c)
-				<-c.WaitReady()
-				if err := c.CheckAddr(anyAddr, time.Second); err != nil {
-					t.Errorf("CheckAddr: %v", err)
-				}
-				if err := stop(); err != nil {
-					t.Errorf("CheckingLoop: %v", err)
-				}
+				runOnce(t, &Checker{engines: &n.engineSet})
 			})
 		}
 		all.Wait()
