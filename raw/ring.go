@@ -72,8 +72,8 @@ const (
 	framesInBlock = 256 // 64 KiB: a multiple of every page size
 	defaultFrames = 16384
 
-	blockSize   = 256 << 10
-	blockRetire = 2 // ms
+	blockSize   = 64 << 10 // a multiple of every page size
+	blockRetire = 2        // ms; so many blocks, twice as many ms may pass before a slow trickle has filled the ring
 )
 
 // OpenRing opens a ring. Nothing arrives before the filter is in place: the

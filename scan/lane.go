@@ -18,6 +18,7 @@ const (
 	shipAt    = 256                   // verdicts that are handed over together
 	shipEvery = 50 * time.Millisecond // and how long they wait for company
 	holdAt    = 1 << 16               // verdicts on hand at which no new targets are taken: nobody fetches them
+	holdBack  = 2 * engine.BatchSize  // targets that cannot be sent yet, for want of a link address or of buffers, at which none are taken
 	napAtMost = 100 * time.Millisecond
 )
 
@@ -85,7 +86,7 @@ func (l *lane) run(number int) {
 // fill takes new targets, as many as the pace and the room allow. It returns how long there is no use in coming back, 0 if there
 // is.
 func (l *lane) fill() time.Duration {
-	if l.shard.Queued() > 0 || len(l.out) >= holdAt {
+	if l.shard.Queued() > 0 || l.shard.Held() >= holdBack || len(l.out) >= holdAt {
 		return napAtMost
 	}
 	want := min(engine.BatchSize, l.shard.Room())
@@ -153,9 +154,11 @@ func (l *lane) snapshot(number int) {
 }
 
 func (l *lane) state() *LaneState {
-	s := &LaneState{Position: l.feed.position(), Pending: l.feed.waiting(), totals: totalsOf(l.shard.Count())}
+	s := &LaneState{Position: l.feed.position(), totals: totalsOf(l.shard.Count())}
 	s.totals.Incomplete = l.incomplete
-	l.shard.Targets(func(t netip.AddrPort) { s.Pending = append(s.Pending, t) })
+	s.Pending.Grow(l.feed.waits() + l.shard.Len())
+	l.feed.waiting(s.Pending.Add)
+	l.shard.Targets(s.Pending.Add)
 	return s
 }
 

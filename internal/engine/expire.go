@@ -49,6 +49,11 @@ func (f *family[A]) next(s *match.Slot[A]) uint32 {
 // conclude gives the verdict on a probe whose time is over, or one more attempt if the silence may be our own fault.
 func (f *family[A]) conclude(id match.ID, s *match.Slot[A]) {
 	if !s.Is(match.FlagSent) {
+		if f.patient(s) {
+			s.Final = tickAt(f.at + f.cfg.FromFirst)
+			f.enqueue(id, s)
+			return
+		}
 		f.settle(id, s, f.unsent(s))
 		return
 	}
@@ -62,6 +67,17 @@ func (f *family[A]) conclude(id match.ID, s *match.Slot[A]) {
 		return
 	}
 	f.settle(id, s, f.silent(s, lost))
+}
+
+// patient reports whether a probe that could not be sent yet should go on waiting. Behind a gateway that does not answer it is no
+// use: all would wait for the same.
+func (f *family[A]) patient(s *match.Slot[A]) bool {
+	if f.cfg.FromFirst <= 0 {
+		return false
+	}
+	path := f.paths[s.Path()]
+	h := f.health(path, s.Addr())
+	return h == healthy || h == hopUnknown && path.OnLink
 }
 
 // unsent makes the verdict on a probe that was never on the wire. That its time was over before its turn came has no errno:

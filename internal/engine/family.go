@@ -38,6 +38,7 @@ func (f *family[A]) submit(target netip.AddrPort, user uint32, timeout time.Dura
 	if !ok {
 		return f.turnAway(target, user, paid, match.Unsent, match.Overload, 0)
 	}
+	f.held++
 	s := f.table.Slot(id)
 	s.User, s.Final = user, tickAt(f.at+min(timeout, longest))
 	s.SetPath(path)
@@ -145,6 +146,9 @@ func (f *family[A]) settle(id match.ID, s *match.Slot[A], v *Verdict) {
 // release frees the slot and what it holds.
 func (f *family[A]) release(id match.ID, s *match.Slot[A]) {
 	f.dropPort(s)
+	if !s.Is(match.FlagSent) {
+		f.held--
+	}
 	f.table.Remove(id)
 }
 

@@ -288,6 +288,11 @@ func (f *family[A]) left(id match.ID, at time.Duration) {
 		gap, _ := f.cfg.Plan.Gap(n)
 		late = s.Since(at) - gap
 		s.SetAttempt(n + 1)
+	} else {
+		f.held--
+		if f.cfg.FromFirst > 0 {
+			s.Final = tickAt(at + f.cfg.FromFirst)
+		}
 	}
 	s.Set(match.FlagSent)
 	s.SetSent(at, late)
@@ -309,15 +314,19 @@ func (s *Shard) refused(b *batch, i int, err error) {
 func (f *family[A]) refused(id match.ID, err error) {
 	s := f.table.Slot(id)
 	state, reason, errno := localError(err)
-	if reason == match.NoBuffers {
+	up := f.wire.LinkUp(f.paths[s.Path()].Path)
+	switch {
+	case reason == match.NoBuffers && up:
 		f.loss()
-		if f.wire.LinkUp(f.paths[s.Path()].Path) {
-			s.Set(match.FlagDropped) // it loses time by that, so it may have an extra attempt
-		}
+		s.Set(match.FlagDropped) // it loses time by that, so it may have an extra attempt
+		fallthrough
+	case reason == match.NoBuffers && f.cfg.FromFirst <= 0:
 		f.postpone(id, s, s.PortIndex(), reason, 1)
 		return
+	case reason == match.NoBuffers: // sending less does not help, and others would wait behind it
+		reason, errno = match.LinkDown, syscall.ENETDOWN
 	}
-	if errno == syscall.ENETUNREACH && !f.wire.LinkUp(f.paths[s.Path()].Path) {
+	if errno == syscall.ENETUNREACH && !up {
 		state, reason = match.Unsent, match.LinkDown
 	}
 	f.settle(id, s, f.fresh(state, reason, errno))

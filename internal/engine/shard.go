@@ -60,6 +60,7 @@ type Shard struct {
 	lossAt     time.Duration // when they last had grown
 	paceWait   time.Duration
 	owed       int // resets that the pacer was not charged for
+	held       int // pending probes of which nothing was sent yet
 
 	translated  bool          // the wire shows replies also as sockets see them
 	confirmedAt time.Duration // since then
@@ -132,6 +133,9 @@ func (s *Shard) Room() int { return s.cfg.Limit - s.Len() }
 
 // Queued returns how many attempts wait for their turn to be sent.
 func (s *Shard) Queued() int { return s.v4.queue.len() + s.v6.queue.len() }
+
+// Held returns how many pending probes could not be sent yet.
+func (s *Shard) Held() int { return s.held }
 
 // Now returns the shard's clock as the last Step or Refresh read it.
 func (s *Shard) Now() time.Duration { return s.at }
