@@ -172,7 +172,7 @@ func operate(t *testing.T, h *lab.Host, what string) {
 func TestLabOperator(t *testing.T) {
 	what, name, _ := strings.Cut(os.Getenv("RAWSHAKE_OPERATE"), " ")
 	if what == "" {
-		t.Skip("this is no test of its own")
+		return // it is no test of its own
 	}
 	link, err := netlink.LinkByName(name)
 	if err != nil {
