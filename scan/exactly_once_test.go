@@ -154,14 +154,14 @@ func consistent(t *testing.T, l *log, s State) {
 	var taken, pending uint64
 	for _, lane := range s.Lanes {
 		taken += lane.Position
-		pending += uint64(len(lane.Pending))
+		pending += uint64(lane.Pending.Len())
 	}
 	if taken != s.Totals.Done()+pending {
 		t.Errorf("%d targets taken, %d pending, %d done", taken, pending, s.Totals.Done())
 	}
 	waits := map[netip.AddrPort]bool{}
 	for _, lane := range s.Lanes {
-		for _, p := range lane.Pending {
+		for p := range lane.Pending.All() {
 			if waits[p] {
 				t.Errorf("%v waits twice", p)
 			}

@@ -42,7 +42,7 @@ func newFeed(c Config, lane, lanes int) (*feed, error) {
 	var from uint64
 	if c.Resume != nil {
 		from = c.Resume.Lanes[lane].Position
-		for _, t := range c.Resume.Lanes[lane].Pending {
+		for t := range c.Resume.Lanes[lane].Pending.All() {
 			i, ok := c.Targets.Index(t)
 			if !ok {
 				return nil, fmt.Errorf("%v waits for its verdict but is not among the targets: they are not those that the scan began with", t)
@@ -125,15 +125,23 @@ func (f *feed) ended() bool {
 // position returns how much of the lane's share is behind, what waits here included.
 func (f *feed) position() uint64 { return f.order.Position() }
 
-// waiting returns the targets that were taken and not handed out.
-func (f *feed) waiting() (all []netip.AddrPort) {
+// waits returns how many targets were taken and not handed out.
+func (f *feed) waits() int {
+	if f.hosts == nil {
+		return len(f.ahead)
+	}
+	return len(f.ahead) + f.hosts.Len()
+}
+
+// waiting calls fn for the targets that were taken and not handed out.
+func (f *feed) waiting(fn func(netip.AddrPort)) {
 	for _, i := range f.ahead {
-		all = append(all, f.space.At(i))
+		fn(f.space.At(i))
 	}
-	if f.hosts != nil {
-		for i := range f.hosts.Items() {
-			all = append(all, f.space.At(i))
-		}
+	if f.hosts == nil {
+		return
 	}
-	return all
+	for i := range f.hosts.Items() {
+		fn(f.space.At(i))
+	}
 }

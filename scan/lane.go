@@ -3,7 +3,6 @@
 package scan
 
 import (
-	"net/netip"
 	"runtime"
 	"sync/atomic"
 	"time"

@@ -250,7 +250,7 @@ func TestWantCheckpoint(t *testing.T) {
 		l.onPoint = func(s State) {
 			n := 0
 			for _, lane := range s.Lanes {
-				n += len(lane.Pending)
+				n += lane.Pending.Len()
 			}
 			pending = append(pending, n)
 			consistent(t, &l, s)
@@ -297,7 +297,8 @@ func TestManyCheckpoints(t *testing.T) {
 // A State of another scan is refused, with what is wrong.
 func TestResumeOtherTargets(t *testing.T) {
 	w := &world{}
-	state := &State{Lanes: []LaneState{{Position: 1, Pending: []netip.AddrPort{netip.MustParseAddrPort("203.0.113.1:80")}}}}
+	state := &State{Lanes: []LaneState{{Position: 1}}}
+	state.Lanes[0].Pending.Add(netip.MustParseAddrPort("203.0.113.1:80"))
 	_, err := New(Config{Targets: space(t, "80", mixed), Resume: state, openWire: w.open})
 	if err == nil || !strings.Contains(err.Error(), "203.0.113.1:80") {
 		t.Errorf("error %v", err)

@@ -3,10 +3,9 @@
 package scan
 
 import (
-	"net/netip"
-
 	"github.com/rawshake/rawshake/internal/engine"
 	"github.com/rawshake/rawshake/match"
+	"github.com/rawshake/rawshake/scan/target"
 )
 
 // State is how far a scan is. Together with the records that were handed over before it, it says all: a scan that goes on from
@@ -18,8 +17,8 @@ type State struct {
 
 // LaneState is how far one lane is.
 type LaneState struct {
-	Position uint64           // in the lane's share of the order: everything before it was taken
-	Pending  []netip.AddrPort // taken, and without a verdict
+	Position uint64      // in the lane's share of the order: everything before it was taken
+	Pending  target.List // taken, and without a verdict
 
 	totals Totals // of this session
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rawshake/rawshake/scan/output"
 	"github.com/rawshake/rawshake/scan/record"
+	"github.com/rawshake/rawshake/scan/target"
 )
 
 // Version is that of the file. It grows whenever an older file would be misread: when a field changes its meaning, or
@@ -38,8 +39,8 @@ type Checkpoint struct {
 
 // Lane is how far one lane of the scan is.
 type Lane struct {
-	Position uint64  `json:"position"` // in the lane's share of the order: everything before it was taken
-	Pending  Targets `json:"pending"`  // taken, and without a verdict
+	Position uint64      `json:"position"` // in the lane's share of the order: everything before it was taken
+	Pending  target.List `json:"pending"`  // taken, and without a verdict
 }
 
 // envelope is the file. The sum is over the checkpoint without insignificant space.

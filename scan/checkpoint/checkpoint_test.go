@@ -13,6 +13,7 @@ import (
 
 	"github.com/rawshake/rawshake/scan/output"
 	"github.com/rawshake/rawshake/scan/record"
+	"github.com/rawshake/rawshake/scan/target"
 )
 
 func sample() *Checkpoint {
@@ -22,13 +23,20 @@ func sample() *Checkpoint {
 		Pins: map[string][]netip.Addr{"www.example.net": {netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("fe80::1%eth0")}},
 		Hash: "abc",
 		Lanes: []Lane{
-			{Position: 1 << 47, Pending: Targets{netip.MustParseAddrPort("10.0.0.1:80"), netip.MustParseAddrPort("10.0.0.2:65535")}},
-			{Position: 0, Pending: Targets{}},
+			{Position: 1 << 47, Pending: pending("10.0.0.1:80", "10.0.0.2:65535")},
+			{Position: 0, Pending: pending()},
 		},
 		Run:     record.Run{Targets: 1 << 40, ProbesSent: 7, SendTime: 3 * time.Second, Open: 1, Seed: 1<<63 + 1, Shard: "1/2"},
 		More:    map[string]uint64{"requeued": 3},
 		Outputs: []output.Length{{Path: "a.jsonl", Bytes: 123}, {Path: "-", Bytes: -1}},
 	}
+}
+
+func pending(targets ...string) (l target.List) {
+	for _, t := range targets {
+		l.Add(netip.MustParseAddrPort(t))
+	}
+	return l
 }
 
 func TestSaveLoad(t *testing.T) {
@@ -42,10 +50,9 @@ func TestSaveLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := sample()
-		if len(got.Lanes[1].Pending) != 0 {
+		if got.Lanes[1].Pending.Len() != 0 {
 			t.Errorf("%v pending from nothing", got.Lanes[1].Pending)
 		}
-		got.Lanes[1].Pending = Targets{}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("got  %+v\nwant %+v", got, want)
 		}
@@ -168,8 +175,8 @@ func TestSaveFails(t *testing.T) {
 	if c, err := Load(path); err != nil || c.Hash != "abc" {
 		t.Errorf("the old one: %v %v", c, err)
 	}
-	newer.Lanes[0].Pending = append(newer.Lanes[0].Pending, netip.AddrPort{})
-	if err := Save(filepath.Join(dir, "y"), newer); err == nil || !strings.Contains(err.Error(), "a pending target has no address") {
+	newer.Lanes[0].Pending.Add(netip.AddrPort{})
+	if err := Save(filepath.Join(dir, "y"), newer); err == nil || !strings.Contains(err.Error(), "a target has no address") {
 		t.Errorf("error %v", err)
 	}
 	if err := Save(filepath.Join(dir, "no", "x"), sample()); !errors.Is(err, fs.ErrNotExist) {

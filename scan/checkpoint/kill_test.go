@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,6 +23,7 @@ import (
 	"github.com/rawshake/rawshake/scan/checkpoint"
 	"github.com/rawshake/rawshake/scan/output"
 	"github.com/rawshake/rawshake/scan/record"
+	"github.com/rawshake/rawshake/scan/target"
 )
 
 const (
@@ -60,7 +62,7 @@ func (s *killedScan) begin() error {
 		return err
 	}
 	if c, err := checkpoint.Load(s.path()); err == nil {
-		s.state, s.pending = *c, c.Lanes[0].Pending
+		s.state, s.pending = *c, slices.Collect(c.Lanes[0].Pending.All())
 		s.outputs, err = output.Resume(specs, output.Meta{}, c.Outputs)
 		return err
 	} else if !os.IsNotExist(errorCause(err)) {
@@ -83,10 +85,17 @@ func errorCause(err error) error {
 
 func (s *killedScan) path() string { return filepath.Join(s.dir, "checkpoint") }
 
+func pendingList(targets ...netip.AddrPort) (l target.List) {
+	for _, t := range targets {
+		l.Add(t)
+	}
+	return l
+}
+
 // save takes the moment and makes it durable.
 func (s *killedScan) save() error {
 	mark := s.outputs.Mark()
-	s.state.Lanes[0].Pending = s.pending
+	s.state.Lanes[0].Pending = pendingList(s.pending...)
 	var err error
 	if s.state.Outputs, err = mark.Wait(); err != nil {
 		return err
@@ -292,7 +301,7 @@ func Example() {
 	outputs, _ := output.Open(specs, output.Meta{})
 	outputs.Write(verdict("192.0.2.1"))
 	mark := outputs.Mark() // nobody writes while the moment is taken
-	c := checkpoint.Checkpoint{Hash: "7f3a", Lanes: []checkpoint.Lane{{Position: 2, Pending: checkpoint.Targets{netip.MustParseAddrPort("192.0.2.2:80")}}}}
+	c := checkpoint.Checkpoint{Hash: "7f3a", Lanes: []checkpoint.Lane{{Position: 2, Pending: pendingList(netip.MustParseAddrPort("192.0.2.2:80"))}}}
 	c.Outputs, _ = mark.Wait()
 	path := checkpoint.DefaultPath(specs)
 	fmt.Println(checkpoint.Save(path, &c))
@@ -302,7 +311,7 @@ func Example() {
 	again, _ := checkpoint.Load(path)
 	fmt.Println(again.Check("7f3a"))
 	outputs, _ = output.Resume(specs, output.Meta{}, again.Outputs)
-	for _, target := range again.Lanes[0].Pending { // asked again
+	for target := range again.Lanes[0].Pending.All() { // asked again
 		outputs.Write(verdict(target.Addr().String()))
 	}
 	outputs.Finish(&record.Run{Complete: true})

@@ -1,0 +1,36 @@
+package checkpoint
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"strconv"
+	"testing"
+)
+
+func FuzzDecode(f *testing.F) {
+	content, err := encode(sample())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(content)
+	f.Fuzz(func(t *testing.T, content []byte) { decode(content) })
+}
+
+func BenchmarkSave(b *testing.B) {
+	r := rand.New(rand.NewPCG(9, 10))
+	for _, n := range []int{30_000, 1 << 20} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			c := sample()
+			for range n {
+				c.Lanes[0].Pending.Add(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(r.Uint32()), byte(r.Uint32()), byte(r.Uint32())}), 80))
+			}
+			path := b.TempDir() + "/x"
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := Save(path, c); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
