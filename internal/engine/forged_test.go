@@ -4,6 +4,7 @@ package engine_test
 
 import (
 	"net/netip"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -235,6 +236,33 @@ func TestAnswerToEarlierAttempt(t *testing.T) {
 			t.Errorf("on the wire %+v, source %v", got, v.Source)
 		}
 	})
+}
+
+// The RTT of an earlier attempt is right though the one after it left late, and 0 where it cannot be told.
+func TestRTTAfterLateAttempt(t *testing.T) {
+	for refused, want := range map[time.Duration]time.Duration{7 * ms: 1300 * ms, 100 * ms: 0} {
+		families(t, func(t *testing.T, target netip.AddrPort) {
+			n := 0
+			w := wiretest.New(syns(func(syn wiretest.Segment) []wiretest.Packet {
+				if n++; n > 1 {
+					return nil
+				}
+				return []wiretest.Packet{after(1300*ms, syn.SYNACK())}
+			}))
+			began := time.Now()
+			w.SendErr = func([]byte) error {
+				if at := time.Since(began); at >= time.Second && at < time.Second+refused {
+					return syscall.ENOBUFS
+				}
+				return nil
+			}
+			f := open(t, w, nil)
+			v := probe(t, f, target, 4*time.Second)
+			if d := (v.RTT - want).Abs(); v.State != match.Open || v.Attempt != 0 || d > 128*time.Microsecond {
+				t.Errorf("%v attempt %d RTT %v, want %v", v.State, v.Attempt, v.RTT, want)
+			}
+		})
+	}
 }
 
 func TestReordered(t *testing.T) {

@@ -15,18 +15,19 @@ import (
 	"github.com/rawshake/rawshake/match"
 )
 
-// Many callers ask one open target at a time: each has a four-tuple to itself, and waits for one if there is none.
+// Many callers ask one open target at a time: each has a four-tuple to itself, and waits for one if there is none, the last ones
+// longer than a silent target would have them wait.
 func TestOneTargetManyCallers(t *testing.T) {
 	families(t, func(t *testing.T, target netip.AddrPort) {
 		h := newHost()
-		w := wiretest.New(wiretest.Delay(5*ms, h.answer))
+		w := wiretest.New(wiretest.Delay(35*ms, h.answer))
 		f := open(t, w, nil)
 		var all []*pending
 		for range 200 {
 			all = append(all, start(t.Context(), f, target, 4*time.Second))
 		}
 		for _, p := range all {
-			if <-p.done; p.err != nil || p.v.State != match.Open || p.v.Attempt != 0 || p.v.RTT != 5*ms {
+			if <-p.done; p.err != nil || p.v.State != match.Open || p.v.Attempt != 0 || p.v.RTT != 35*ms {
 				t.Errorf("%v %v, attempt %d, RTT %v, error %v", p.v.State, p.v.Reason, p.v.Attempt, p.v.RTT, p.err)
 			}
 		}
