@@ -95,6 +95,9 @@ func newPlay(t *testing.T, script []byte) *play {
 	if p.byte()%2 == 0 {
 		cfg.Pacer = engine.NewPace(200)
 	}
+	if p.byte()%3 == 0 {
+		cfg.FromFirst = 2 * time.Second
+	}
 	cfg.Once = p.byte()%2 == 0
 	p.once = cfg.Once
 	if p.byte()%2 == 0 {
@@ -283,9 +286,13 @@ func (p *play) fault() {
 		p.down = b >= 128
 	case 4:
 		p.wall = b >= 128
-	default: // all is well again
-		p.errno, p.wire.Ring, p.hop, p.down, p.wall = nil, 0, engine.NeighbourKnown, false, false
+	default:
+		p.mend()
 	}
+}
+
+func (p *play) mend() {
+	p.errno, p.wire.Ring, p.hop, p.down, p.wall = nil, 0, engine.NeighbourKnown, false, false
 }
 
 // noise has bytes of the script arrive.
@@ -295,8 +302,11 @@ func (p *play) noise() {
 	p.script = p.script[n:]
 }
 
-// end lets time pass until all is settled.
+// end lets time pass until all is settled, if need be with nothing broken: some probes wait for that.
 func (p *play) end() {
+	if p.shard.Held() > 0 {
+		p.mend()
+	}
 	for i := 0; p.shard.Len() > 0; i++ {
 		if i > 1000 {
 			p.t.Fatalf("%d probes never settle", p.shard.Len())
@@ -313,6 +323,9 @@ func (p *play) end() {
 	}
 	for _, n := range p.shard.Count().Verdicts {
 		total -= n
+	}
+	if n := p.shard.Held() + p.shard.Armed(); n != 0 {
+		p.t.Errorf("%d held, %d timers", p.shard.Held(), p.shard.Armed())
 	}
 	if total != 0 {
 		p.t.Errorf("%d verdicts were not counted", int64(total))
