@@ -1,0 +1,5 @@
+//go:build linux && !android && race
+
+package scan
+
+const race = true
