@@ -84,7 +84,7 @@ func (r *Run) AppendJSON(dst []byte) []byte {
 	}
 	dst = appendUint(dst, `,"targets":`, r.Targets)
 	dst = appendUint(dst, `,"probes_sent":`, r.ProbesSent)
-	dst = appendFloat(dst, `,"send_seconds":`, r.SendTime.Seconds())
+	dst = appendFloat(dst, `,"send_seconds":`, float64(r.SendTime)/1e9)
 	dst = appendFloat(dst, `,"rate_pps":`, r.Rate())
 	dst = appendUint(dst, `,"open":`, r.Open)
 	dst = appendUint(dst, `,"closed":`, r.Closed)

@@ -298,3 +298,14 @@ func BenchmarkAppendText(b *testing.B) {
 	var text Text
 	benchmarkRecords(b, func(dst []byte, r *Record) []byte { return text.AppendRecord(dst, r) })
 }
+
+// TestRunSeconds: no digit that the clock does not have. 1.551 s is one of the times that Duration.Seconds makes longer.
+func TestRunSeconds(t *testing.T) {
+	r := Run{SendTime: 1551 * time.Millisecond}
+	if got := string(r.AppendJSON(nil)); !strings.Contains(got, `"send_seconds":1.551,`) {
+		t.Error(got)
+	}
+	if got := string(r.AppendText(nil)); !strings.Contains(got, " in 1.551 s, ") {
+		t.Error(got)
+	}
+}

@@ -191,6 +191,7 @@ func (r *Run) AppendText(dst []byte) []byte {
 	return append(dst, " send errors\n"...)
 }
 
+// roundMillis returns seconds with three decimals at most; Duration.Seconds rounds twice and may add a digit at the end.
 func roundMillis(d time.Duration) float64 {
-	return d.Round(time.Millisecond).Seconds()
+	return float64(d.Round(time.Millisecond)/time.Millisecond) / 1e3
 }
