@@ -10,8 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -444,6 +446,28 @@ func TestLabScanPolite(t *testing.T) {
 			t.Errorf("%v", last)
 		}
 	})
+}
+
+// TestLabScanMemory: a million silent targets in flight, and checkpoints of them, stay under 100 MB.
+func TestLabScanMemory(t *testing.T) {
+	lab.Test(t, wide, func(t *testing.T, n *lab.Net) {
+		n.Host("peer").Respond(t, lab.Responder{Fate: lab.Silent})
+		scan := begin(t, t.TempDir(), "10.128.0.0/9", "-p", "80", "--rate", "max", "-t", "1h", "--attempts", "1", "-o", "x.jsonl", "--checkpoint-every", "1s")
+		time.Sleep(4 * time.Second)
+		if code := scan.stop(t, syscall.SIGINT); code != 130 {
+			t.Fatalf("exit code %d\n%s", code, scan.stderr)
+		}
+		most := scan.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
+		t.Logf("%d kB\n%s", most, scan.stderr)
+		if most > 100_000 && !underRace() { // which takes memory of its own
+			t.Errorf("%d kB resident", most)
+		}
+	})
+}
+
+func underRace() bool {
+	info, _ := debug.ReadBuildInfo()
+	return slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "-race" && s.Value == "true" })
 }
 
 // expectPcap holds a pcapng file of one or more sections to a capture, in whatever order: lanes write side by side.

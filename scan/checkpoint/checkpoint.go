@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -91,12 +92,8 @@ func Save(path string, c *Checkpoint) error {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return fail(path, errors.New("it is no file, and would be replaced by one")) // think of root and /dev/null
 	}
-	content, err := encode(c)
-	if err != nil {
-		return fail(path, err)
-	}
 	temporary := path + ".tmp" // always the same name: a crash leaves one at most
-	if err := writeFile(temporary, content); err != nil {
+	if err := writeFile(temporary, c); err != nil {
 		os.Remove(temporary)
 		return fail(path, err)
 	}
@@ -110,13 +107,25 @@ func Save(path string, c *Checkpoint) error {
 	return nil
 }
 
-func encode(c *Checkpoint) ([]byte, error) {
-	inner, err := json.Marshal(c)
-	if err != nil {
-		return nil, err
+// write writes the envelope by hand, because Marshal would copy the megabytes, and again.
+func write(w io.Writer, c *Checkpoint) error {
+	sum := sha256.New()
+	if _, err := fmt.Fprintf(w, `{"version":%d,"checkpoint":`, Version); err != nil {
+		return err
 	}
-	// By hand, because Marshal would copy and check the megabytes once more.
-	return fmt.Appendf(nil, `{"version":%d,"sha256":"%s","checkpoint":%s}`+"\n", Version, checksum(inner), inner), nil
+	if err := json.NewEncoder(io.MultiWriter(w, lineless{sum})).Encode(c); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, `,"sha256":"%x"}`+"\n", sum.Sum(nil))
+	return err
+}
+
+// lineless leaves out the line feed with which an Encoder ends its one Write.
+type lineless struct{ io.Writer }
+
+func (l lineless) Write(p []byte) (int, error) {
+	_, err := l.Writer.Write(bytes.TrimSuffix(p, []byte("\n")))
+	return len(p), err
 }
 
 func checksum(inner []byte) string {
@@ -125,13 +134,12 @@ func checksum(inner []byte) string {
 }
 
 // writeFile writes a durable file.
-func writeFile(path string, content []byte) error {
+func writeFile(path string, c *Checkpoint) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(content)
-	if err == nil {
+	if err = write(f, c); err == nil {
 		err = f.Sync()
 	}
 	if closeErr := f.Close(); err == nil {

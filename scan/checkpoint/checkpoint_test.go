@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"net/netip"
@@ -30,6 +31,13 @@ func sample() *Checkpoint {
 		More:    map[string]uint64{"requeued": 3},
 		Outputs: []output.Length{{Path: "a.jsonl", Bytes: 123}, {Path: "-", Bytes: -1}},
 	}
+}
+
+// encode returns the content of a file.
+func encode(c *Checkpoint) ([]byte, error) {
+	var b bytes.Buffer
+	err := write(&b, c)
+	return b.Bytes(), err
 }
 
 func pending(targets ...string) (l target.List) {
