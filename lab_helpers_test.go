@@ -15,8 +15,8 @@ import (
 // The files lab_*_test.go hold the raw prober to its promises on real packets, as user 65534 with CAP_NET_RAW as the only
 // capability. quick is a configuration whose silence is short.
 var quick = rawshake.Config{
-	Timeout:  120 * time.Millisecond,
-	Schedule: []time.Duration{0, 40 * time.Millisecond, 80 * time.Millisecond},
+	Timeout:  400 * time.Millisecond,
+	Schedule: []time.Duration{0, 100 * time.Millisecond, 200 * time.Millisecond},
 }
 
 // newProber opens a Prober until the end of t.
@@ -104,4 +104,11 @@ func eventually(t testing.TB, what string, done func() bool) {
 			return
 		}
 	}
+}
+
+// settled returns the counters when nothing is pending any more: they are shown a moment after the last verdict.
+func settled(t testing.TB, p *rawshake.Prober) rawshake.Stats {
+	t.Helper()
+	eventually(t, "nothing pending", func() bool { return p.Stats().InFlight == 0 })
+	return p.Stats()
 }

@@ -124,7 +124,7 @@ func TestLabCancel(t *testing.T) {
 				t.Errorf("error %v, want the cause", err)
 			}
 		}
-		eventually(t, "none pending", func() bool { return p.Stats().InFlight == 0 })
+		settled(t, p)
 		for range 100 {
 			go func() {
 				_, err := p.Probe(context.Background(), at(peer.V6, 80))

@@ -92,7 +92,7 @@ func TestLabLocalFirewall(t *testing.T) {
 					t.Errorf("port %d: error %v, source %v", port, r.Err, r.Source)
 				}
 			}
-			if s := p.Stats(); s.SYNSent != 0 || s.SendErrors != 4 || s.Unsent != 4 {
+			if s := settled(t, p); s.SYNSent != 0 || s.SendErrors != 4 || s.Unsent != 4 {
 				t.Errorf("%+v", s)
 			}
 			want(t, probe(t, p, at(peer.Addr(v6), 80)), rawshake.Open, match.SYNACK)
@@ -145,7 +145,7 @@ func TestLabNoBuffers(t *testing.T) {
 				}
 			}
 		}
-		if s := p.Stats(); unsent == 0 || s.SendErrors == 0 || s.Filtered != 0 {
+		if s := settled(t, p); unsent == 0 || s.SendErrors == 0 || s.Filtered != 0 {
 			t.Errorf("%v, %+v", results, s)
 		}
 		operate(t, n.Prober(), "unclog eth0")

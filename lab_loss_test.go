@@ -51,7 +51,7 @@ func TestLabLoss(t *testing.T) {
 		if n := listener.Accepted(); n != 0 {
 			t.Errorf("accept returned %d times", n)
 		}
-		if s := p.Stats(); s.Open != 4*count || s.InFlight != 0 || s.RingDrops != 0 {
+		if s := settled(t, p); s.Open != 4*count || s.RingDrops != 0 {
 			t.Errorf("%+v", s)
 		}
 	})

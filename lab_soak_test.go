@@ -187,7 +187,7 @@ func (s *soak) comeAndGo(t *testing.T, ctx context.Context) {
 // quiet waits until nothing is pending, and measures.
 func (s *soak) quiet(t *testing.T) usage {
 	t.Helper()
-	eventually(t, "nothing pending", func() bool { return s.p.Stats().InFlight == 0 })
+	settled(t, s.p)
 	time.Sleep(200 * time.Millisecond) // for goroutines that end
 	return used(t)
 }
