@@ -1,0 +1,87 @@
+//go:build linux && !android
+
+package pass
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/rawshake/rawshake/cmd/rawshake/internal/exit"
+	"github.com/rawshake/rawshake/cmd/rawshake/internal/targets"
+	"github.com/rawshake/rawshake/match"
+	"github.com/rawshake/rawshake/scan"
+	"github.com/rawshake/rawshake/scan/record"
+)
+
+// testPlan is a plan for a /24 with four ports.
+func testPlan(tb testing.TB, change func(*Options, *plan)) plan {
+	tb.Helper()
+	o := &Options{Timeout: 3 * time.Second, Attempts: 2, MaxInFlight: 1 << 20}
+	p := plan{Options: o, set: &targets.Set{Space: space(tb, "10.0.0.0/24:80-83")}, size: 1024, rate: 100}
+	change(o, &p)
+	return p
+}
+
+func TestDuration(t *testing.T) {
+	for _, test := range []struct {
+		change func(*Options, *plan)
+		want   string
+	}{
+		{func(*Options, *plan) {}, "10.2s if everything answers, 23.5s if nothing does"},
+		{func(_ *Options, p *plan) { p.size = 256 }, "2.6s if everything answers, 8.1s if nothing does"},
+		{func(_ *Options, p *plan) { p.set.Outside = 512 }, "5.1s if everything answers, 13.2s if nothing does"},
+		{func(o *Options, _ *plan) { o.Attempts = 3 }, "10.2s if everything answers, 33.7s if nothing does"},
+		{func(o *Options, _ *plan) { o.MaxInFlight = 10 }, "10.2s if everything answers, 5m10s if nothing does"},
+		{func(_ *Options, p *plan) { p.hostRate = 0.01 }, "6m40s if everything answers, 6m43s if nothing does"},
+		{func(_ *Options, p *plan) { p.rate = 1e6 }, "no time if everything answers, 3.0s if nothing does"},
+		{func(_ *Options, p *plan) { p.rate = math.Inf(1) }, "as fast as this machine sends, about 3.0s if nothing answers"},
+		{func(_ *Options, p *plan) { p.size = 1 << 48; p.rate = 1e6 }, "3257 days and 19 hours if everything answers, 9320 days and 16 hours if nothing does"},
+		{func(_ *Options, p *plan) { p.size = 1 << 48; p.rate = 1 }, "8919404 years if everything answers, 17838808 years if nothing does"},
+	} {
+		if got := testPlan(t, test.change).duration(); got != test.want {
+			t.Errorf("%q, want %q", got, test.want)
+		}
+	}
+}
+
+// TestCode: what could not be done outranks what was found.
+func TestCode(t *testing.T) {
+	for _, test := range []struct {
+		complete bool
+		found    match.State
+		want     exit.Code
+	}{
+		{true, match.Open, exit.OK}, {true, match.Closed, exit.NotOpen}, {false, match.Open, exit.Incomplete}, {false, match.Closed, exit.Incomplete},
+	} {
+		r := &run{Options: Options{FailOn: 1 << match.Closed}, set: &targets.Set{Space: space(t, "10.0.0.1:80")}}
+		var totals scan.Totals
+		totals.Verdicts[test.found] = 1
+		if got := r.code(&record.Run{Complete: test.complete}, totals); got != test.want {
+			t.Errorf("%+v: %d", test, got)
+		}
+	}
+}
+
+func TestSendClock(t *testing.T) {
+	c := sendClock{before: time.Hour}
+	c.start(7)
+	if c.look(7); c.total() != time.Hour {
+		t.Errorf("%v before anything was sent", c.total())
+	}
+	time.Sleep(20 * time.Millisecond)
+	c.look(8)
+	last := c.total()
+	time.Sleep(20 * time.Millisecond)
+	if c.look(8); c.total() != last || last < time.Hour+20*time.Millisecond {
+		t.Errorf("%v, then %v", last, c.total())
+	}
+}
+
+func TestQuoted(t *testing.T) {
+	for name, want := range map[string]string{"a/b.checkpoint": "a/b.checkpoint", "a b": "'a b'", "it's": `'it'\''s'`} {
+		if got := quoted(name); got != want {
+			t.Errorf("%s", got)
+		}
+	}
+}
