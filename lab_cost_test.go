@@ -1,4 +1,4 @@
-//go:build linux && !android && !rawshake_connect
+//go:build linux && !android && !rawshake_connect && !race
 
 package rawshake_test
 
@@ -7,6 +7,7 @@ import (
 	"errors"
 	"iter"
 	"net/netip"
+	"runtime"
 	"testing"
 	"time"
 
@@ -20,9 +21,6 @@ const million = 1_000_000
 // TestLabMillionPending has a million probes of silent targets pending at once, and says what they cost in memory. In IPv4 all of
 // them end in their verdict, in IPv6 by their context.
 func TestLabMillionPending(t *testing.T) {
-	if raced || testing.Short() {
-		t.Skip("it takes two million probes")
-	}
 	top := lab.Topology{Prefixes: map[string][]netip.Prefix{"peer": {netip.MustParsePrefix("10.128.0.0/9"), netip.MustParsePrefix("fd80::/64")}}}
 	lab.Test(t, top, func(t *testing.T, n *lab.Net) {
 		silence := n.Host("peer").Respond(t, lab.Responder{Fate: lab.Silent})
@@ -83,4 +81,47 @@ func addresses(first netip.Addr, n int) iter.Seq[netip.AddrPort] {
 			addr = addr.Next()
 		}
 	}
+}
+
+// TestLabAllocations counts the allocations of probes once warm, with a context that can be cancelled: of a caller that finds
+// its answer at once, and of callers that park. Besides, the prober asks its rings a hundred times a second for what they lost.
+func TestLabAllocations(t *testing.T) {
+	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
+		peer := n.Host("peer")
+		peer.Listen(t, 80)
+		peer.Drop(t, 82)
+		p := newProber(t, rawshake.Config{Timeout: 20 * time.Millisecond})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		for warm := time.Now(); time.Since(warm) < 200*time.Millisecond; { // until the kernel's notices have been read
+			probe(t, p, at(peer.V4, 80))
+			probe(t, p, at(peer.V6, 80))
+		}
+		families(t, func(t *testing.T, v6 bool) {
+			for port, state := range map[uint16]rawshake.State{80: rawshake.Open, 81: rawshake.Closed} {
+				target, wrong := at(peer.Addr(v6), port), 0
+				if n := testing.AllocsPerRun(2000, func() {
+					if r, err := p.Probe(ctx, target); err != nil || r.State != state {
+						wrong++
+					}
+				}); n != 0 || wrong > 0 {
+					t.Errorf("%v: %v allocations a probe, %d wrong verdicts", target, n, wrong)
+				}
+			}
+			const callers, few = 60, 0.5 // the callers are goroutines, and the test's own
+			for port, checks := range map[uint16]int{80: 30_000, 81: 30_000, 82: 1500} {
+				target := at(peer.Addr(v6), port)
+				crowd(t, p, target, checks, callers)
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				crowd(t, p, target, checks, callers)
+				runtime.ReadMemStats(&after)
+				each := float64(after.Mallocs-before.Mallocs) / float64(checks)
+				if each > few {
+					t.Errorf("%v by %d callers: %.3f allocations a probe", target, callers, each)
+				}
+				t.Logf("%v by %d callers: %.3f allocations a probe", target, callers, each)
+			}
+		})
+	})
 }
