@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/rawshake/rawshake"
 	"github.com/rawshake/rawshake/internal/lab"
