@@ -379,6 +379,27 @@ func TestNeighbourGivenUp(t *testing.T) {
 	}
 }
 
+// A next hop that was known and dies while the answer is waited for.
+func TestNeighbourDies(t *testing.T) {
+	for _, c := range []struct {
+		onLink bool
+		state  match.State
+		reason match.Reason
+	}{{true, match.Unreachable, match.NoNeighbour}, {false, match.Unsent, match.GatewayDown}} {
+		families(t, func(t *testing.T, target netip.AddrPort) {
+			w := neighbourTest(c.onLink, target, func(at time.Duration) engine.Neighbour {
+				if at < 500*ms {
+					return engine.NeighbourKnown
+				}
+				return engine.NeighbourFailed
+			})
+			w.Host = wiretest.Silent
+			f := open(t, w, plan(t, 0))
+			start(t.Context(), f, target, time.Second).want(t, c.state, c.reason, time.Second)
+		})
+	}
+}
+
 // A neighbour that was given up while nobody looked leaves no trace; its packets must not be counted for ever.
 func TestForgottenNeighbours(t *testing.T) {
 	families(t, func(t *testing.T, target netip.AddrPort) {

@@ -47,6 +47,25 @@ func TestDroppedAnswer(t *testing.T) {
 	})
 }
 
+// A drop just before the verdict counts as well.
+func TestDropAtTheLastMoment(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		w := wiretest.New(nil)
+		n := 0
+		crowded(w, syns(func(syn wiretest.Segment) []wiretest.Packet {
+			if n++; n == 1 {
+				return nil
+			}
+			return wiretest.Open(syn.Bytes())
+		}), func(wiretest.Segment) bool { return n == 1 })
+		f := open(t, w, plan(t, 0, 495*ms))
+		start(t.Context(), f, target, 500*ms).want(t, match.Open, match.SYNACK, 500*ms)
+		if c := counters(t, f); c.RingDrops != 1 || c.Requeued != 1 {
+			t.Errorf("counters %+v", c)
+		}
+	})
+}
+
 // Another attempt that is due anyway finds it as well; then there is no extra one.
 func TestDroppedAnswerOfEarlierAttempt(t *testing.T) {
 	families(t, func(t *testing.T, target netip.AddrPort) {
@@ -300,10 +319,18 @@ func TestForgedTranslation(t *testing.T) {
 			}
 			return append(all, after(20*ms, syn.SYNACK()))
 		}))
+		answer := w.Host
+		w.Host = func(pkt []byte) []wiretest.Packet {
+			s, _ := wiretest.Parse(pkt)
+			if s.SYN { // what sockets see is not translated once more
+				w.InjectTranslated(changed(s.SYNACK(), func(s *wiretest.Segment) { s.From = shift(s.From, 1) }).Bytes())
+			}
+			return answer(pkt)
+		}
 		w.OnConfirm = func() { confirms++ }
 		f := open(t, w, func(c *engine.Config) { c.Limit = 10 })
 		check(t, probe(t, f, target, time.Second), match.Open, match.SYNACK, 0, 20*ms)
-		if c := counters(t, f); c.Ignored != 1000 || confirms != 0 {
+		if c := counters(t, f); c.Ignored != 1001 || confirms != 0 {
 			t.Errorf("%d ignored, confirmed %d times", c.Ignored, confirms)
 		}
 		wantSent(t, w, 1, 1)

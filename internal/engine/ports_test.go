@@ -94,6 +94,25 @@ func TestNoPortInTime(t *testing.T) {
 	})
 }
 
+// Probes of different targets spread over the ports.
+func TestPortsAreSpread(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		w := wiretest.New(wiretest.Silent)
+		f := open(t, w, plan(t, 0))
+		for range verdicts(t, f, many(target, 400), 100*ms) {
+		}
+		ports := map[uint16]int{}
+		for _, s := range wireOf(w) {
+			ports[s.From.Port()]++
+		}
+		for port, n := range ports {
+			if len(ports) != 4 || n < 90 || n > 110 {
+				t.Errorf("%d of 400 from port %d", n, port)
+			}
+		}
+	})
+}
+
 // Attempts of a probe leave from different ports, as long as there are any.
 func TestAttemptsChangePorts(t *testing.T) {
 	for n := 1; n <= 4; n++ {

@@ -81,6 +81,23 @@ func TestSilentSender(t *testing.T) {
 	}
 }
 
+// A ticket is good for its own probe only.
+func TestCancelOfAnother(t *testing.T) {
+	s, _, _ := newStub(t, BatchSize, 10)
+	ticket, _ := s.Submit(address(0), 7, time.Hour, false)
+	s.Cancel(ticket, 8)
+	if s.Len() != 1 {
+		t.Error("cancelled by another")
+	}
+	s.Cancel(ticket, 7)
+	s.Cancel(ticket, 7)
+	s.Cancel(Ticket{id: 5000}, 7)
+	s.Cancel(Ticket{six: true}, 7)
+	if s.Len() != 0 {
+		t.Errorf("%d pending", s.Len())
+	}
+}
+
 func TestTimeoutBeyondTicks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _, sink := newStub(t, BatchSize, 10)
