@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -229,156 +228,6 @@ func TestLabScanResumeRefused(t *testing.T) {
 	})
 }
 
-// TestLabScanSecondSignal: who is in a hurry is let go.
-func TestLabScanSecondSignal(t *testing.T) {
-	lab.Test(t, wide, func(t *testing.T, n *lab.Net) {
-		n.Host("peer").Respond(t, lab.Responder{})
-		fifo := filepath.Join(t.TempDir(), "fifo")
-		if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		reader, err := os.OpenFile(fifo, os.O_RDWR, 0) // who never reads
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer reader.Close()
-		scan := begin(t, t.TempDir(), "10.128.0.0/16", "-p", "80", "--rate", "max", "-o", "jsonl:"+fifo)
-		time.Sleep(500 * time.Millisecond) // the pipe is full by now, and the scan waits
-		if err := scan.Process.Signal(syscall.SIGINT); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(200 * time.Millisecond)
-		if code := scan.stop(t, syscall.SIGINT); code != 130 {
-			t.Errorf("exit code %d\n%s", code, scan.stderr)
-		}
-	})
-}
-
-// TestLabScanProgress: SIGUSR1 prints the progress at once.
-func TestLabScanProgress(t *testing.T) {
-	lab.Test(t, wide, func(t *testing.T, n *lab.Net) {
-		n.Host("peer").Respond(t, lab.Responder{})
-		dir := t.TempDir()
-		cmd, _, stderr := command(t, nil, "scan", "10.128.0.0/24", "-p", "80", "--rate", "400", "-o", "x.jsonl", "--seed", "8")
-		cmd.Dir = dir
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		grown(t, dir, "x.jsonl", 1000)
-		if err := cmd.Process.Signal(syscall.SIGUSR1); err != nil {
-			t.Fatal(err)
-		}
-		cmd.Wait()
-		contains(t, stderr.String(), "scanning 256 targets at 400 packets/s: ", "; seed 8\n", "progress: ", " of 256 targets done, ", "; ring drops 0, ",
-			"256 of 256 targets: 256 open, ")
-	})
-}
-
-// TestLabScanPcapGoesOn: the packets of all parts of a scan are in one file, and a block that a kill has torn is cut off.
-func TestLabScanPcapGoesOn(t *testing.T) {
-	lab.Test(t, wide, func(t *testing.T, n *lab.Net) {
-		peer := n.Host("peer")
-		peer.Respond(t, lab.Responder{})
-		wire := peer.Capture(t)
-		dir := t.TempDir()
-		scan := begin(t, dir, "10.128.0.0/24", "-p", "80", "--rate", "1k", "--pcap", "x.pcapng", "-o", "x.csv")
-		grown(t, dir, "x.pcapng", 10_000)
-		if code := scan.stop(t, syscall.SIGINT); code != 130 {
-			t.Fatalf("exit code %d\n%s", code, scan.stderr)
-		}
-		content := readFile(t, dir, "x.pcapng")
-		torn := content[len(content)-40:]
-		if err := os.WriteFile(filepath.Join(dir, "x.pcapng"), []byte(content+torn[:12]), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		scanIn(t, dir, "--resume", "x.csv.checkpoint").want(t, 0)
-		if !strings.HasPrefix(readFile(t, dir, "x.pcapng"), content) {
-			t.Error("the first part was changed")
-		}
-		expectPcap(t, filepath.Join(dir, "x.pcapng"), answeredOnly(wire.Packets(t), readPcap(t, filepath.Join(dir, "x.pcapng"))))
-	})
-}
-
-// answeredOnly leaves out answers that were on the wire and not in the file: they came when nobody listened any more.
-func answeredOnly(wire []lab.Packet, file map[string]int) []lab.Packet {
-	return slices.DeleteFunc(wire, func(p lab.Packet) bool { return p.Out && file[string(p.Data)] == 0 })
-}
-
-// TestLabScanWriteErrors: a disk that is full or a reader that has gone is a clear error, and what was found stays.
-func TestLabScanWriteErrors(t *testing.T) {
-	lab.Test(t, wide, func(t *testing.T, n *lab.Net) {
-		n.Host("peer").Respond(t, lab.Responder{})
-		for _, output := range []string{"/dev/full", "/dev/full.zst"} {
-			dir := t.TempDir()
-			path := filepath.Join(dir, filepath.Base(output))
-			if err := os.Symlink("/dev/full", path); err != nil {
-				t.Fatal(err)
-			}
-			o := scanIn(t, dir, "10.128.0.0/22", "-p", "80", "--rate", "max", "-o", "jsonl:"+path, "-o", "y.jsonl", "--show", "all")
-			o.want(t, 4)
-			contains(t, o.stderr, "output "+path+": no space left on device: free some space, then go on with --resume", "to go on: rawshake scan --resume ")
-			readScan(t, readFile(t, dir, "y.jsonl")) // is whole
-		}
-
-		dir := t.TempDir()
-		r, w, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		cmd, _, stderr := command(t, nil, "scan", "10.128.0.0/16", "-p", "80", "--rate", "20k", "--progress", "off")
-		cmd.Dir, cmd.Stdout = dir, w
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		w.Close()
-		if _, err := r.Read(make([]byte, 100)); err != nil {
-			t.Error(err)
-		}
-		r.Close()
-		cmd.Wait()
-		if code := cmd.ProcessState.ExitCode(); code != 4 {
-			t.Errorf("exit code %d", code)
-		}
-		contains(t, stderr.String(), "output standard output: broken pipe: the program that read it has gone", "to go on: rawshake scan --resume rawshake.checkpoint")
-	})
-}
-
-// TestLabScanCheckpointFails: a checkpoint that cannot be written any more is told, and the scan goes on; at the end it is an error only
-// where it was needed.
-func TestLabScanCheckpointFails(t *testing.T) {
-	lab.Test(t, wide, func(t *testing.T, n *lab.Net) {
-		n.Host("peer").Respond(t, lab.Responder{})
-		for _, interrupt := range []bool{false, true} {
-			dir := t.TempDir()
-			if err := os.Mkdir(filepath.Join(dir, "ck"), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			scan := begin(t, dir, "10.128.0.0/24", "-p", "80", "--rate", "800", "-o", "x.jsonl", "--checkpoint", "ck/x", "--checkpoint-every", "10ms")
-			grown(t, dir, "x.jsonl", 1000)
-			if err := os.Chmod(filepath.Join(dir, "ck"), 0o500); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(50 * time.Millisecond)
-			want := 4 // a checkpoint that cannot be removed
-			if interrupt {
-				scan.Process.Signal(syscall.SIGINT)
-			}
-			if code := scan.code(); code != want {
-				t.Errorf("exit code %d, want %d\n%s", code, want, scan.stderr)
-			}
-			text := scan.stderr.String()
-			contains(t, text, "checkpoint ck/x: permission denied; the one before stays, and the next is tried\n")
-			if n := strings.Count(text, "the next is tried"); n != 1 {
-				t.Errorf("told %d times", n)
-			}
-			if s := readScan(t, readFile(t, dir, "x.jsonl")); interrupt == s.run.Complete {
-				t.Errorf("%+v", s.run)
-			}
-			os.Chmod(filepath.Join(dir, "ck"), 0o700)
-		}
-	})
-}
-
 // TestLabScanPinned: what names meant when the scan began, they mean until its end.
 func TestLabScanPinned(t *testing.T) {
 	hosts := ""
@@ -412,6 +261,31 @@ func TestLabScanPinned(t *testing.T) {
 			if got, want := s.records[at].Target, fmt.Sprintf("name%d.example:80", i); got != want {
 				t.Errorf("%v is %q, want %q", at, got, want)
 			}
+		}
+	})
+}
+
+// TestLabScanSecondSignal: who is in a hurry is let go.
+func TestLabScanSecondSignal(t *testing.T) {
+	lab.Test(t, wide, func(t *testing.T, n *lab.Net) {
+		n.Host("peer").Respond(t, lab.Responder{})
+		fifo := filepath.Join(t.TempDir(), "fifo")
+		if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		reader, err := os.OpenFile(fifo, os.O_RDWR, 0) // who never reads
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer reader.Close()
+		scan := begin(t, t.TempDir(), "10.128.0.0/16", "-p", "80", "--rate", "max", "-o", "jsonl:"+fifo)
+		time.Sleep(500 * time.Millisecond) // the pipe is full by now, and the scan waits
+		if err := scan.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(200 * time.Millisecond)
+		if code := scan.stop(t, syscall.SIGINT); code != 130 {
+			t.Errorf("exit code %d\n%s", code, scan.stderr)
 		}
 	})
 }

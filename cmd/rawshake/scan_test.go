@@ -3,16 +3,9 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
-	"io"
-	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/google/gopacket/pcapgo"
 )
 
 // The tests of this file send nothing; those that do are in the lab.
@@ -107,105 +100,5 @@ func TestScanRates(t *testing.T) {
 	} {
 		o := tool(t, append([]string{"scan", "--dry-run"}, strings.Fields(args)...)...)
 		contains(t, o.stdout, "\nrate        "+want+"\n")
-	}
-}
-
-// runRecord is the record that ends an output.
-type runRecord struct {
-	Targets, Open, Closed, Unreachable, Filtered, Unsent uint64
-	ProbesSent                                           uint64  `json:"probes_sent"`
-	SendSeconds                                          float64 `json:"send_seconds"`
-	Rate                                                 float64 `json:"rate_pps"`
-	Duplicates, Ignored                                  uint64
-	RSTSent                                              uint64 `json:"rst_sent"`
-	Seed                                                 uint64
-	Shard                                                string
-	Complete                                             bool
-}
-
-// runKeys are the keys of the record of a run, those of its envelope aside.
-var runKeys = strings.Fields("targets probes_sent send_seconds rate_pps open closed unreachable filtered unsent duplicates ignored ring_drops " +
-	"send_errors rst_sent seed shard complete")
-
-// scanLine is what tests look at in a line of any type.
-type scanLine struct {
-	Type, Target, State, Reason, Label, Src string
-	Addr                                    netip.Addr
-	Port                                    uint16
-	Attempt                                 int
-}
-
-// scanned is what a JSON output holds: the records by target, each once, and the record of the run.
-type scanned struct {
-	records map[netip.AddrPort]scanLine
-	run     runRecord
-}
-
-// readScan reads a JSON output and fails when a target is there twice, or the record of the run is not the last line.
-func readScan(t *testing.T, text string) scanned {
-	t.Helper()
-	s := scanned{records: map[netip.AddrPort]scanLine{}}
-	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-	for i, text := range lines {
-		var l scanLine
-		if err := json.Unmarshal([]byte(text), &l); err != nil {
-			t.Fatalf("line %d: %q: %v", i+1, text, err)
-		}
-		if last := i == len(lines)-1; last != (l.Type == "run") {
-			t.Fatalf("line %d of %d is of type %q", i+1, len(lines), l.Type)
-		} else if last {
-			break
-		}
-		at := netip.AddrPortFrom(l.Addr, l.Port)
-		if _, twice := s.records[at]; twice {
-			t.Errorf("%v is there twice", at)
-		}
-		s.records[at] = l
-	}
-	last := lines[len(lines)-1]
-	var keys map[string]any
-	if err := json.Unmarshal([]byte(last), &keys); err != nil {
-		t.Fatal(err)
-	}
-	for _, key := range runKeys {
-		if _, ok := keys[key]; !ok {
-			t.Errorf("the run has no %s: %s", key, last)
-		}
-	}
-	if len(keys) != len(runKeys)+3 { // v, type, ts
-		t.Errorf("the run has other keys, too: %s", last)
-	}
-	if err := json.Unmarshal([]byte(last), &s.run); err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// readFile returns what a file of a directory holds.
-func readFile(t *testing.T, dir, name string) string {
-	t.Helper()
-	content, err := os.ReadFile(filepath.Join(dir, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(content)
-}
-
-// pcapPackets reads a pcapng file.
-func pcapPackets(t *testing.T, r io.Reader) (packets [][]byte) {
-	t.Helper()
-	ng, err := pcapgo.NewNgReader(r, pcapgo.NgReaderOptions{WantMixedLinkType: true, SkipUnknownVersion: false})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		data, _, err := ng.ReadPacketData()
-		if errors.Is(err, io.EOF) {
-			return packets
-		}
-		if err != nil {
-			t.Fatalf("after %d packets: %v", len(packets), err)
-		}
-		packets = append(packets, data)
 	}
 }
