@@ -32,6 +32,7 @@ func (u usage) String() string {
 // used measures, after what is garbage has gone.
 func used(t testing.TB) usage {
 	t.Helper()
+	runtime.GC() // twice: sync.Pools forget with the second
 	debug.FreeOSMemory()
 	files, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
