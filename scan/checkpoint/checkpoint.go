@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
@@ -32,7 +33,7 @@ type Checkpoint struct {
 	Args    []string                `json:"args,omitempty"`    // the targets as they were given
 	Pins    map[string][]netip.Addr `json:"pins,omitempty"`    // what names resolved to: they stay that for the whole scan
 	Hash    string                  `json:"hash"`              // of targets and options
-	Lanes   []Lane                  `json:"lanes"`             // how far each is
+	Lanes   []Lane                  `json:"lanes,omitempty"`   // how far each is
 	Run     record.Run              `json:"run"`               // counters, seed and shard
 	More    map[string]uint64       `json:"more,omitempty"`    // counters that the run record has no key for
 	Outputs []output.Length         `json:"outputs,omitempty"` // of an output.Mark at the same moment
@@ -107,25 +108,39 @@ func Save(path string, c *Checkpoint) error {
 	return nil
 }
 
-// write writes the envelope by hand, because Marshal would copy the megabytes, and again.
+// write writes the envelope by hand, because an encoder would copy the pending targets several times.
 func write(w io.Writer, c *Checkpoint) error {
 	sum := sha256.New()
-	if _, err := fmt.Fprintf(w, `{"version":%d,"checkpoint":`, Version); err != nil {
-		return err
-	}
-	if err := json.NewEncoder(io.MultiWriter(w, lineless{sum})).Encode(c); err != nil {
+	fmt.Fprintf(w, `{"version":%d,"checkpoint":`, Version)
+	if err := writeInner(io.MultiWriter(w, sum), c); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w, `,"sha256":"%x"}`+"\n", sum.Sum(nil))
 	return err
 }
 
-// lineless leaves out the line feed with which an Encoder ends its one Write.
-type lineless struct{ io.Writer }
-
-func (l lineless) Write(p []byte) (int, error) {
-	_, err := l.Writer.Write(bytes.TrimSuffix(p, []byte("\n")))
-	return len(p), err
+// writeInner writes the checkpoint, with the lanes last.
+func writeInner(w io.Writer, c *Checkpoint) error {
+	head := *c
+	head.Lanes = nil
+	text, err := json.Marshal(&head)
+	if err != nil {
+		return err
+	}
+	w.Write(text[:len(text)-1]) // without its closing brace
+	io.WriteString(w, `,"lanes":[`)
+	for i := range c.Lanes {
+		if i > 0 {
+			io.WriteString(w, ",")
+		}
+		fmt.Fprintf(w, `{"position":%d,"pending":"`, c.Lanes[i].Position)
+		if err := c.Lanes[i].Pending.WriteText(w); err != nil {
+			return err
+		}
+		io.WriteString(w, `"}`)
+	}
+	_, err = io.WriteString(w, "]}")
+	return err
 }
 
 func checksum(inner []byte) string {
@@ -139,7 +154,8 @@ func writeFile(path string, c *Checkpoint) error {
 	if err != nil {
 		return err
 	}
-	if err = write(f, c); err == nil {
+	w := bufio.NewWriter(f) // keeps the first error for Flush
+	if err = errors.Join(write(w, c), w.Flush()); err == nil {
 		err = f.Sync()
 	}
 	if closeErr := f.Close(); err == nil {

@@ -1,9 +1,12 @@
 package target
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"io"
 	"iter"
 	"net/netip"
 	"slices"
@@ -92,47 +95,61 @@ func (k key6) endpoint() netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16(b), uint16(k[2]))
 }
 
-// MarshalText packs the list. It sorts it on the way.
+// MarshalText returns what WriteText writes.
 func (l *List) MarshalText() ([]byte, error) {
-	const each4, each6 = 4, 8 // bytes that an endpoint takes, about
-	packed := make([]byte, 0, each4*len(l.four)+each6*len(l.six)+3*binary.MaxVarintLen64)
-	packed = pack6(pack4(packed, l.four), l.six)
-	packed = binary.AppendUvarint(packed, uint64(len(l.zoned)))
+	var b bytes.Buffer
+	err := l.WriteText(&b)
+	return b.Bytes(), err
+}
+
+// WriteText packs the list, which it sorts, without a copy of it.
+func (l *List) WriteText(w io.Writer) error {
+	text := base64.NewEncoder(base64.StdEncoding, w)
+	p := packer{bufio.NewWriter(text)}
+	p.four(l.four)
+	p.six(l.six)
+	p.number(uint64(len(l.zoned)))
 	for _, t := range l.zoned {
 		if !t.Addr().IsValid() {
-			return nil, errors.New("a target has no address")
+			return errors.New("a target has no address")
 		}
-		text := t.String()
-		packed = append(binary.AppendUvarint(packed, uint64(len(text))), text...)
+		p.number(uint64(len(t.String())))
+		p.WriteString(t.String())
 	}
-	return base64.StdEncoding.AppendEncode(make([]byte, 0, base64.StdEncoding.EncodedLen(len(packed))), packed), nil
+	if err := p.Flush(); err != nil { // which has kept the first error
+		return err
+	}
+	return text.Close()
 }
 
-func pack4(dst []byte, keys []uint64) []byte {
+// packer writes a packed list.
+type packer struct{ *bufio.Writer }
+
+func (p packer) number(n uint64) { p.Write(binary.AppendUvarint(p.AvailableBuffer(), n)) }
+
+func (p packer) four(keys []uint64) {
 	slices.Sort(keys)
-	dst = binary.AppendUvarint(dst, uint64(len(keys)))
+	p.number(uint64(len(keys)))
 	var last uint64
 	for _, k := range keys {
-		dst = binary.AppendUvarint(dst, k-last)
+		p.number(k - last)
 		last = k
 	}
-	return dst
 }
 
-func pack6(dst []byte, keys []key6) []byte {
+func (p packer) six(keys []key6) {
 	slices.SortFunc(keys, func(a, b key6) int { return slices.Compare(a[:], b[:]) })
-	dst = binary.AppendUvarint(dst, uint64(len(keys)))
+	p.number(uint64(len(keys)))
 	var last key6
 	for _, k := range keys {
 		for i := range k {
-			dst = binary.AppendUvarint(dst, k[i]-last[i])
+			p.number(k[i] - last[i])
 			if k[i] != last[i] {
 				clear(last[i+1:])
 			}
 		}
 		last = k
 	}
-	return dst
 }
 
 // UnmarshalText reads what MarshalText wrote. It takes memory in proportion to the text, whatever the text says.
