@@ -1,4 +1,4 @@
-//go:build linux && !android && !rawshake_connect
+//go:build linux && !android && !rawshake_connect && !race
 
 package rawshake_test
 

@@ -115,7 +115,7 @@ func (b *rawBackend) close() error { return b.front.Close() }
 // fill translates an engine's verdict.
 func fill(r *Result, v *engine.Verdict) {
 	options := v.Options()
-	r.Target, r.State, r.Reason, r.RTT, r.Attempt = v.Target, v.State, v.Reason, v.RTT, v.Attempt
+	r.Target, r.State, r.Reason, r.RTT, r.Attempt = v.Target, v.State, v.Reason, v.Took(), v.Attempt
 	r.Source, r.Method, r.Time = v.Source, MethodRaw, v.When()
 	r.Reply = Reply{
 		TTL: v.TTL, Window: v.Window, MSS: craft.ParseOptions(options).MSS,

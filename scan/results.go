@@ -61,7 +61,7 @@ func (c *Recorder) Fill(r *record.Record, v *engine.Verdict) {
 	c.text = craft.AppendOptions(c.text[:0], options)
 	*r = record.Record{
 		Time: v.When(), Name: c.name(v.Target), Target: v.Target, State: v.State, Reason: v.Reason,
-		RTT: v.RTT, Attempt: v.Attempt, TTL: v.TTL, Window: v.Window,
+		RTT: v.Took(), Attempt: v.Attempt, TTL: v.TTL, Window: v.Window,
 		MSS: craft.ParseOptions(options).MSS, Options: c.words.String(c.text),
 		ICMPType: v.ICMPType, ICMPCode: v.ICMPCode, Responder: v.Responder, MTU: v.MTU,
 		Source: v.Source, Method: "raw", Suspect: suspect(v, options), Label: c.Space.Label(v.Target),

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -88,11 +89,24 @@ func (f *Front) anyDesk() *desk { return f.desks[f.next.Add(1)%uint32(len(f.desk
 // Counters returns what the shards did, and how many probes are pending.
 func (f *Front) Counters() (total Counters, pending int) {
 	for _, d := range f.desks {
-		c, n := d.shard.Counters()
+		c, n := d.counters()
 		total.add(c)
 		pending += n
 	}
 	return total, pending
+}
+
+// counters are exact unless the desk is busy for long, or asks itself (in a Trace).
+func (d *desk) counters() (Counters, int) {
+	for range 200 {
+		if d.pump.TryLock() {
+			d.shard.publish()
+			d.pump.Unlock()
+			break
+		}
+		runtime.Gosched()
+	}
+	return d.shard.Counters()
 }
 
 // Close ends pending probes with net.ErrClosed, stops the goroutines and closes the wires.

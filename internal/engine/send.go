@@ -242,9 +242,7 @@ func (s *Shard) flushBatch(b *batch) {
 		if sent > 1 {
 			end = time.Since(s.epoch)
 		}
-		for i := range sent {
-			s.left(b, from+i, start+(end-start)*time.Duration(i)/time.Duration(sent))
-		}
+		s.spread(b, from, from+sent, start, end)
 		s.at = end
 		from += sent
 		if sent == 0 && err == nil {
@@ -256,6 +254,26 @@ func (s *Shard) flushBatch(b *batch) {
 		}
 	}
 	b.n = 0
+}
+
+// spread tells places from up to to when they left, between start and end: a SYN took twice as long as a RST, because on a short
+// way its answer is received meanwhile.
+func (s *Shard) spread(b *batch, from, to int, start, end time.Duration) {
+	const syn, rst = 2, 1
+	var total, before time.Duration
+	for i := from; i < to; i++ {
+		total += syn
+		if b.places[i].reset {
+			total += rst - syn
+		}
+	}
+	for i := from; i < to; i++ {
+		s.left(b, i, start+(end-start)*before/total)
+		before += syn
+		if b.places[i].reset {
+			before += rst - syn
+		}
+	}
 }
 
 // left notes that a packet is on the wire.

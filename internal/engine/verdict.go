@@ -46,3 +46,11 @@ func (v *Verdict) evidence(r *craft.Reply) {
 
 // When returns the time of the verdict.
 func (v *Verdict) When() time.Time { return time.Unix(0, v.Time) }
+
+// Took returns the RTT as it is shown: an answer took some time, even if the clocks are too coarse to tell.
+func (v *Verdict) Took() time.Duration {
+	if v.TTL == 0 {
+		return 0 // nothing answered
+	}
+	return max(v.RTT, 32*time.Nanosecond)
+}
