@@ -144,7 +144,7 @@ func TestLabForged(t *testing.T) {
 					} else {
 						want(t, r, rawshake.Open, match.SYNACK)
 					}
-					if r.RTT < truth/2 {
+					if r.RTT < truth/2 && r.RTT != 0 { // 0: a forgery had the prober ask once more, and the RTT cannot be told
 						t.Errorf("RTT %v, the truth took %v", r.RTT, truth)
 					}
 				})

@@ -28,7 +28,7 @@ type Result struct {
 	Target  netip.AddrPort
 	State   State
 	Reason  Reason
-	RTT     time.Duration  // from the SYN that was answered to the kernel's receive stamp of the answer; 0 without an answer
+	RTT     time.Duration  // from the SYN that was answered to the kernel's receive stamp of the answer; 0 without one, or if it cannot be told
 	Attempt int            // the attempt that was answered, or the last one sent; the first is 0
 	Reply   Reply          // what the answer carried; zero without one
 	Source  netip.AddrPort // our side of the attempt; invalid when nothing was sent, and by MethodConnect unless open

@@ -70,6 +70,7 @@ func (f *family[A]) answered(id match.ID, attempt int, r *craft.Reply, a *Arriva
 	*v = Verdict{Attempt: attempt, Time: a.Time, Source: netip.AddrPortFrom(path.Source, r.LocalPort)}
 	v.State, v.Reason = match.Verdict(r)
 	v.RTT = s.RTT(time.Duration(a.Time-f.wall), attempt, &f.cfg.Plan)
+	v.untold = v.RTT == 0 && attempt < s.Attempt()
 	v.Errno = errnoOf(r)
 	v.evidence(r)
 	f.local(v, path, r)

@@ -28,6 +28,7 @@ type Verdict struct {
 	ICMPCode   uint8
 	MTU        uint32
 	Responder  netip.Addr // of an ICMP error
+	untold     bool       // the RTT: an attempt out of turn came after the one that was answered
 	options    [40]byte
 	numOptions uint8
 }
@@ -49,8 +50,8 @@ func (v *Verdict) When() time.Time { return time.Unix(0, v.Time) }
 
 // Took returns the RTT as it is shown: an answer took some time, even if the clocks are too coarse to tell.
 func (v *Verdict) Took() time.Duration {
-	if v.TTL == 0 {
-		return 0 // nothing answered
+	if v.TTL == 0 || v.untold {
+		return 0 // nothing answered, or it cannot be told when its attempt left
 	}
 	return max(v.RTT, 32*time.Nanosecond)
 }
