@@ -1,7 +1,9 @@
 package record
 
 import (
+	"bytes"
 	"math/bits"
+	"net/netip"
 	"slices"
 	"strconv"
 	"time"
@@ -30,9 +32,27 @@ var jsonKeys = func() (keys [NumFields]jsonKey) {
 func (r *Record) AppendJSON(dst []byte) []byte {
 	dst = append(dst, `{"v":1,"type":"result"`...)
 	for set := r.present(); set != 0; set &= set - 1 {
-		dst = appendJSONField(dst, Field(bits.TrailingZeros32(uint32(set))), r)
+		f := Field(bits.TrailingZeros32(uint32(set)))
+		if f == FieldTarget && r.Name == "" && r.Target.Addr().Is4() {
+			dst = appendJSONTarget(dst, r.Target)
+			set &^= 1<<FieldAddr | 1<<FieldPort
+			continue
+		}
+		dst = appendJSONField(dst, f, r)
 	}
 	return append(dst, '}')
+}
+
+// appendJSONTarget appends target, addr and port of an IPv4 target that has no name: the former is the latter two, which need not be
+// written again but copied.
+func appendJSONTarget(dst []byte, t netip.AddrPort) []byte {
+	dst = append(dst, `,"target":"`...)
+	start := len(dst)
+	dst = t.AppendTo(dst)
+	text := dst[start:]
+	colon := bytes.LastIndexByte(text, ':')
+	dst = append(append(dst, `","addr":"`...), text[:colon]...)
+	return append(append(dst, `","port":`...), text[colon+1:]...)
 }
 
 // appendJSONField appends key and value of a field that is present.
