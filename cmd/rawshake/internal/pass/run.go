@@ -65,7 +65,7 @@ func Run(ctx context.Context, o Options) error {
 // boundMemory keeps the memory of a scan near what it needs: its tables, which are made once and hold no pointers, so that collecting
 // garbage early costs next to nothing. What reading the targets left behind goes back to the system.
 func boundMemory() {
-	debug.SetGCPercent(25)
+	debug.SetGCPercent(10)
 	debug.FreeOSMemory()
 }
 
