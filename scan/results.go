@@ -16,6 +16,9 @@ import (
 	"github.com/rawshake/rawshake/scan/target"
 )
 
+// Verdict is what a probe found out; [Recorder] makes records of it.
+type Verdict = engine.Verdict
+
 // Results scans and yields the verdicts that Config.Keep lets through, in the order in which they fall. Breaking out of the loop
 // ends the scan. At most one error is yielded, last, with a zero Record. The sequence is for one use, instead of Run.
 func (s *Scan) Results(ctx context.Context) iter.Seq2[record.Record, error] {

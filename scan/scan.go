@@ -33,7 +33,7 @@ type Scan struct {
 // slows down and in the end takes no new targets, but loses nothing.
 type Handler interface {
 	// Results takes verdicts; the slice is valid during the call. An error ends the scan.
-	Results([]engine.Verdict) error
+	Results([]Verdict) error
 	// Checkpoint takes how far the scan is: exactly those targets are done whose verdicts were handed over before. An error
 	// ends the scan.
 	Checkpoint(State) error
