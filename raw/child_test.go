@@ -11,17 +11,20 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // A child is this test binary again, run in the test's namespace with other
 // privileges. Its job is one of the functions here: it prints what it found
 // and ends when its standard input does.
 var children = map[string]func() error{
-	"guard":     childGuard,
-	"privilege": childPrivilege,
-	"sandbox":   childSandbox,
-	"resolve":   childResolve,
-	"loop":      wholeLoop,
+	"guard":              childGuard,
+	"privilege":          childPrivilege,
+	"without AF_PACKET":  func() error { return childSandbox(unix.AF_PACKET) },
+	"without AF_NETLINK": func() error { return childSandbox(unix.AF_NETLINK) },
+	"resolve":            childResolve,
+	"loop":               wholeLoop,
 }
 
 const childVariable = "RAWSHAKE_RAW_CHILD"
