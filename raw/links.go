@@ -3,6 +3,7 @@
 package raw
 
 import (
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"sync/atomic"
@@ -18,6 +19,7 @@ type linkInfo struct {
 	hardware           uint16 // ARPHRD_*
 	flags              uint32 // IFF_*
 	mac                [6]byte
+	missed             uint64
 }
 
 func (l linkInfo) loopback() bool { return l.flags&unix.IFF_LOOPBACK != 0 }
@@ -36,12 +38,24 @@ func parseLink(m message) linkInfo {
 			copy(l.mac[:], v)
 		case unix.IFLA_LINKINFO:
 			l.kind = attributes(v).text(unix.IFLA_INFO_KIND)
+		case unix.IFLA_STATS64:
+			l.missed = missed(v)
 		}
 	}
 	l.name = attrs.text(unix.IFLA_IFNAME)
 	l.mtu = int(attrs.uint32(unix.IFLA_MTU))
 	l.master = int(attrs.uint32(unix.IFLA_MASTER))
 	return l
+}
+
+// missed adds rx_fifo_errors and rx_missed_errors of struct rtnl_link_stats64
+// (linux/if_link.h).
+func missed(stats []byte) uint64 {
+	const fifo, miss = 14 * 8, 15 * 8
+	if len(stats) < miss+8 {
+		return 0
+	}
+	return binary.NativeEndian.Uint64(stats[fifo:]) + binary.NativeEndian.Uint64(stats[miss:])
 }
 
 // links returns the interfaces of the connection's namespace by index.
