@@ -13,6 +13,7 @@ import (
 	"github.com/rawshake/rawshake/craft"
 	"github.com/rawshake/rawshake/internal/lab"
 	"github.com/rawshake/rawshake/raw"
+	"golang.org/x/sys/unix"
 )
 
 // found is a finding as JSON has it.
@@ -141,8 +142,19 @@ func TestLabDoctorSurroundings(t *testing.T) {
 		finds(t, all, "container", "info", "no_new_privs", "NoNewPrivs")
 		finds(t, all, "container", "info", "container (kubernetes) with a network of its own", "hostNetwork: true")
 
-		all = findings(t, inRole(t, n, lab.NetRaw, "packet", "doctor", "--json"))
-		finds(t, all, "privilege", "fail", "AF_PACKET", "RestrictAddressFamilies=")
+		const families = "RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_PACKET"
+		for role, family := range map[string]string{"packet": "AF_PACKET", "netlink": "AF_NETLINK"} {
+			all = findings(t, inRole(t, n, lab.NetRaw, role, "doctor", "--json"))
+			finds(t, all, "privilege", "fail", family, families)
+			for _, args := range [][]string{{"check", "127.0.0.1:1"}, {"scan", "--checkpoint", "off", "127.0.0.1:1"}, {"demo"}} {
+				o := inRole(t, n, lab.NetRaw, role, args...)
+				o.want(t, 4)
+				contains(t, o.stderr, "may not use the address family "+family, families)
+			}
+		}
+		for _, check := range []string{"vrf", "rp_filter", "nat"} {
+			finds(t, findings(t, inRole(t, n, lab.NetRaw, "netlink", "doctor", "--json")), check, "info", "not examined: raw: interfaces: netlink socket", "")
+		}
 
 		all = findings(t, inRole(t, n, lab.Root, "user namespace", "doctor", "--json"))
 		finds(t, all, "privilege", "fail", "user namespace that does not own this network namespace", "container a network of its own")
@@ -250,6 +262,26 @@ func TestLabDoctorReversePath(t *testing.T) {
 		o := tool(t, "check", "--method", "connect", "-t", "500ms", ep(peer.V4, 80))
 		o.want(t, 1)
 		contains(t, o.stdout, "filtered")
+	})
+}
+
+// TestLabDoctorForeignSys: `nsenter --net` and `unshare --net` leave /sys as it was, with the interfaces of another network namespace.
+func TestLabDoctorForeignSys(t *testing.T) {
+	top := lab.Topology{Links: []lab.Link{{A: "prober", B: "peer"}, {A: "prober", B: "peer"}}, As: lab.Root}
+	lab.Test(t, top, func(t *testing.T, n *lab.Net) {
+		prober, peer := n.Prober(), n.Host("peer")
+		if err := unix.Unmount("/sys", unix.MNT_DETACH); err != nil { // that of this namespace, on top of the machine's
+			t.Fatal(err)
+		}
+		if _, err := os.Stat("/sys/class/net/eth1"); err == nil {
+			t.Skip("the machine has an eth1 of its own")
+		}
+		prober.Sysctl(t, "net/ipv4/conf/eth1/rp_filter", "1")
+		peer.LinkDown(t, "eth1")
+		all := examine(t, peer.Interfaces[1].V4.String())
+		finds(t, all, "rp_filter", "info", "eth1: a strict reverse path filter", "rp_filter=2")
+		finds(t, all, "route", "fail", "eth1 to 10.77.2.2: the link is down", "ip link show dev eth1")
+		finds(t, all, "nat", "ok", "no sign", "")
 	})
 }
 

@@ -26,8 +26,9 @@ const (
 var seccompFilters = map[string][]bpf.Instruction{
 	// A kernel without CONFIG_TCP_MD5SIG.
 	"md5": refuse(unix.ENOPROTOOPT, unix.SYS_SETSOCKOPT, seccompArg1, unix.IPPROTO_TCP, seccompArg2, unix.TCP_MD5SIG_EXT),
-	// systemd's RestrictAddressFamilies= without AF_PACKET.
-	"packet": refuse(unix.EAFNOSUPPORT, unix.SYS_SOCKET, seccompArg0, unix.AF_PACKET, seccompArg0, unix.AF_PACKET),
+	// systemd's RestrictAddressFamilies= without AF_PACKET, and without AF_NETLINK.
+	"packet":  refuse(unix.EAFNOSUPPORT, unix.SYS_SOCKET, seccompArg0, unix.AF_PACKET, seccompArg0, unix.AF_PACKET),
+	"netlink": refuse(unix.EAFNOSUPPORT, unix.SYS_SOCKET, seccompArg0, unix.AF_NETLINK, seccompArg0, unix.AF_NETLINK),
 }
 
 // refuse is a filter that answers errno to a system call with two arguments of these values.

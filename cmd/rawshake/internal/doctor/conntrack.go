@@ -8,13 +8,15 @@ import "fmt"
 type conntrackFacts struct {
 	loaded     bool
 	count, max int
+	hosts      bool // the limit is the host's, and this network namespace may only read it
 }
 
 func (p *patient) conntrack() (f conntrackFacts) {
 	var hasCount, hasMax bool
+	const limit = "proc/sys/net/netfilter/nf_conntrack_max"
 	f.count, hasCount = p.files.number("proc/sys/net/netfilter/nf_conntrack_count")
-	f.max, hasMax = p.files.number("proc/sys/net/netfilter/nf_conntrack_max")
-	f.loaded = hasCount && hasMax
+	f.max, hasMax = p.files.number(limit)
+	f.loaded, f.hosts = hasCount && hasMax, p.files.readOnly(limit)
 	return f
 }
 
@@ -30,6 +32,9 @@ func judgeConntrack(f conntrackFacts) []Finding {
 
 func judgeTable(check string, f conntrackFacts) Finding {
 	fix := fmt.Sprintf("sudo sysctl -w net.netfilter.nf_conntrack_max=%d", 4*f.max)
+	if f.hosts {
+		fix = "on the host, outside of this network namespace: " + fix
+	}
 	if f.max <= 0 { // no limit (nf_conntrack_core.c)
 		return Finding{check, OK, fmt.Sprintf("%d connections tracked, without a limit", f.count), ""}
 	}

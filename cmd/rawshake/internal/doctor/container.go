@@ -18,6 +18,7 @@ const netRaw = 1 << unix.CAP_NET_RAW
 type containerFacts struct {
 	kind          string // "docker", "kubernetes" ...; "" where nothing hints at one
 	hostNetwork   bool   // the interfaces look like those of a machine
+	unlisted      bool   // nobody knows the interfaces
 	bounded       bool   // the bounding set lacks CAP_NET_RAW
 	userNamespace bool   // not the initial one
 	noNewPrivs    bool
@@ -28,7 +29,8 @@ func (p *patient) container() containerFacts {
 	f := p.files
 	return containerFacts{
 		kind:          f.containerKind(os.Getenv),
-		hostNetwork:   f.hostNetwork(),
+		hostNetwork:   p.links.onHost(),
+		unlisted:      p.links.err != nil,
 		bounded:       f.status("CapBnd")&netRaw == 0,
 		userNamespace: !slices.Equal(strings.Fields(f.text("proc/self/uid_map")), []string{"0", "0", "4294967295"}),
 		noNewPrivs:    f.status("NoNewPrivs") == 1,
@@ -60,18 +62,6 @@ func (f files) containerKind(getenv func(string) string) string {
 	return ""
 }
 
-// hostNetwork reports whether some interface is hardware, or belongs to what a machine runs for its containers.
-func (f files) hostNetwork() bool {
-	for _, name := range f.interfaces() {
-		if f.exists("sys/class/net/"+name+"/device") || slices.Contains(hostInterfaces, name) {
-			return true
-		}
-	}
-	return false
-}
-
-var hostInterfaces = []string{"docker0", "cni0", "kube-ipvs0", "cilium_host", "flannel.1"}
-
 // status returns a number of /proc/self/status: capability sets are hexadecimal, the others small.
 func (f files) status(key string) uint64 {
 	for line := range strings.Lines(f.text("proc/self/status")) {
@@ -88,6 +78,8 @@ func judgeContainer(f containerFacts) []Finding {
 	var all []Finding
 	add := func(level Level, text, fix string) { all = append(all, Finding{check, level, text, fix}) }
 	switch {
+	case f.kind != "" && f.unlisted:
+		add(Info, fmt.Sprintf("this is a container (%s)", f.kind), "")
 	case f.kind != "" && !f.hostNetwork:
 		add(Info, fmt.Sprintf("this is a container (%s) with a network of its own: probes cross its bridge, and often the host's NAT and conntrack, which see each SYN", f.kind),
 			"docker run --network host; Kubernetes hostNetwork: true")
@@ -102,10 +94,10 @@ func judgeContainer(f containerFacts) []Finding {
 		add(Info, "this is a user namespace: capabilities count only for network namespaces that belong to it", "cat /proc/self/uid_map")
 	}
 	if f.seccomp {
-		add(Info, "a seccomp filter watches system calls: it must allow socket(AF_PACKET), socket(AF_INET, SOCK_RAW) and setsockopt", "grep Seccomp /proc/self/status")
+		add(Info, "a seccomp filter watches system calls: it must allow socket(AF_PACKET), socket(AF_NETLINK), socket(AF_INET, SOCK_RAW) and setsockopt", "grep Seccomp /proc/self/status")
 	}
 	if f.noNewPrivs {
-		add(Info, "no_new_privs is set: file capabilities of programs started from here give nothing", "grep NoNewPrivs /proc/self/status")
+		add(Info, "no_new_privs is set: file capabilities of programs started from here give nothing that was not permitted before", "grep NoNewPrivs /proc/self/status")
 	}
 	if all == nil {
 		add(OK, "no container, no user namespace, no seccomp filter", "")

@@ -3,9 +3,13 @@
 package doctor
 
 import (
+	"errors"
 	"reflect"
+	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/rawshake/rawshake/raw"
 )
 
 // machine makes a patient of files.
@@ -17,11 +21,24 @@ func machine(contents map[string]string) *patient {
 	return &patient{files: files{m}}
 }
 
+// with gives the patient Ethernet interfaces of these kinds and names.
+func (p *patient) with(kindsAndNames ...string) *patient {
+	for i, word := range kindsAndNames {
+		kind, name, _ := strings.Cut(word, " ")
+		p.links.all = append(p.links.all, raw.Interface{Index: i + 1, Name: name, Kind: kind, Hardware: kind == ""})
+	}
+	return p
+}
+
 func TestReadConntrack(t *testing.T) {
 	const at = "proc/sys/net/netfilter/nf_conntrack_"
 	full := machine(map[string]string{at + "count": "250000\n", at + "max": "262144\n"})
-	if got, want := full.conntrack(), (conntrackFacts{true, 250000, 262144}); got != want {
+	if got, want := full.conntrack(), (conntrackFacts{loaded: true, count: 250000, max: 262144, hosts: true}); got != want {
 		t.Errorf("%+v", got)
+	}
+	full.files.FS.(fstest.MapFS)[at+"max"].Mode = 0o644
+	if full.conntrack().hosts {
+		t.Error("a limit that can be written is the host's")
 	}
 	if got := machine(nil).conntrack(); got.loaded {
 		t.Errorf("%+v", got)
@@ -36,10 +53,7 @@ func TestReadBacklog(t *testing.T) {
 }
 
 func TestReadVRF(t *testing.T) {
-	p := machine(map[string]string{
-		"sys/class/net/eth0/uevent": "INTERFACE=eth0\nIFINDEX=2\n", "sys/class/net/red/uevent": "DEVTYPE=vrf\nINTERFACE=red\n",
-		"proc/sys/net/ipv4/tcp_l3mdev_accept": "1\n",
-	})
+	p := machine(map[string]string{"proc/sys/net/ipv4/tcp_l3mdev_accept": "1\n"}).with(" eth0", "vrf red", "bridge vrf")
 	if got := p.vrf(); !reflect.DeepEqual(got, vrfFacts{devices: []string{"red"}, accept: true}) {
 		t.Errorf("%+v", got)
 	}
@@ -54,8 +68,7 @@ func TestReadReversePath(t *testing.T) {
 	}{{"0", "0", false}, {"1", "0", true}, {"0", "1", true}, {"2", "1", false}, {"1", "2", false}} {
 		p := machine(map[string]string{
 			conf + "all/rp_filter": test.all, conf + "eth0/rp_filter": test.own, conf + "lo/rp_filter": "1",
-			"sys/class/net/eth0/uevent": "", "sys/class/net/lo/uevent": "",
-		})
+		}).with("loopback lo", "veth eth0")
 		if got := len(p.reversePath().strict) == 1; got != test.strict {
 			t.Errorf("all %s, own %s: strict is %t", test.all, test.own, got)
 		}
@@ -84,11 +97,9 @@ func TestReadContainer(t *testing.T) {
 			t.Errorf("%v %v: %q, want %q", test.files, test.env, got, test.want)
 		}
 	}
-	for name, want := range map[string]bool{
-		"sys/class/net/eth0/device/vendor": true, "sys/class/net/eth0/uevent": false, "sys/class/net/docker0/uevent": true,
-	} {
-		if got := machine(map[string]string{name: ""}).files.hostNetwork(); got != want {
-			t.Errorf("%s: host network is %t", name, got)
+	for word, want := range map[string]bool{" eth0": true, "veth eth0": false, "bridge docker0": true, "bridge br0": false} {
+		if got := machine(nil).with(word).container().hostNetwork; got != want {
+			t.Errorf("%s: host network is %t", word, got)
 		}
 	}
 }
@@ -101,15 +112,29 @@ func TestReadStatus(t *testing.T) {
 }
 
 func TestReadTranslators(t *testing.T) {
-	p := machine(map[string]string{"sys/class/net/kube-ipvs0/uevent": "", "sys/class/net/eth0/uevent": ""})
+	p := machine(nil).with("dummy kube-ipvs0", " eth0")
 	if got := p.translators().devices; !reflect.DeepEqual(got, []string{"kube-ipvs0"}) {
 		t.Errorf("%q", got)
 	}
 }
 
 func TestInterfaceName(t *testing.T) {
-	f := machine(map[string]string{"sys/class/net/eth0/ifindex": "2\n", "sys/class/net/lo/ifindex": "1\n"}).files
-	if got := f.interfaceName(2) + " " + f.interfaceName(9); got != "eth0 interface 9" {
+	l := machine(nil).with("loopback lo", " eth0").links
+	if got := l.byIndex(2).Name + " " + l.byIndex(9).Name; got != "eth0 interface 9" {
 		t.Error(got)
+	}
+}
+
+// TestInterfacesUnknown: what cannot be examined is not called well.
+func TestInterfacesUnknown(t *testing.T) {
+	p := machine(nil)
+	p.links.err = errors.New("no netlink")
+	for _, all := range [][]Finding{judgeVRF(p.vrf()), judgeReversePath(p.reversePath()), judgeTranslators(p.translators())} {
+		judged{all[0].Check, all, []string{"info: not examined: no netlink"}}.check(t)
+	}
+	f := p.container()
+	f.kind = "docker"
+	if got := judgeContainer(f)[0]; got.Text != "this is a container (docker)" {
+		t.Errorf("%+v", got)
 	}
 }

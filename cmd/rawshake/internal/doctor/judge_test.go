@@ -44,7 +44,7 @@ func TestJudgePrivilege(t *testing.T) {
 	missing := &raw.PrivilegeError{Situation: "user 7 has none", Fix: "sudo setcap cap_net_raw+p /x (or sudo)", Err: syscall.EPERM}
 	for _, j := range []judged{
 		{"there", judgePrivilege(privilegeFacts{}), []string{"ok: raw sockets open"}},
-		{"missing", judgePrivilege(privilegeFacts{err: fmt.Errorf("x: %w", missing)}), []string{"fail: user 7 has none | sudo setcap cap_net_raw+p /x"}},
+		{"missing", judgePrivilege(privilegeFacts{err: fmt.Errorf("x: %w", missing)}), []string{"fail: user 7 has none | sudo setcap cap_net_raw+p /x", "info: other ways: sudo"}},
 		{"no fix for others", judgePrivilege(privilegeFacts{err: syscall.EMFILE}), []string{"fail: too many open files"}},
 		{"root", judgePrivilege(privilegeFacts{root: true, wider: true, self: "/x"}), []string{"info: all the power of root | setcap cap_net_raw+p /x"}},
 		{"root with one capability", judgePrivilege(privilegeFacts{root: true}), []string{"ok: raw sockets open"}},
@@ -138,11 +138,12 @@ func TestJudgeConntrack(t *testing.T) {
 	const rules = "info: rules are not examined | grep -n invalid"
 	for _, j := range []judged{
 		{"not loaded", judgeConntrack(conntrackFacts{}), []string{"ok: no connection tracking"}},
-		{"empty", judgeConntrack(conntrackFacts{true, 10, 262144}), []string{"ok: 10 of 262144 (0 %)", rules}},
-		{"below", judgeConntrack(conntrackFacts{true, 799, 1000}), []string{"ok: 799 of 1000 (79 %)", rules}},
-		{"nearly full", judgeConntrack(conntrackFacts{true, 800, 1000}), []string{"warn: 800 of 1000 (80 %) | nf_conntrack_max=4000", rules}},
-		{"full", judgeConntrack(conntrackFacts{true, 1000, 1000}), []string{"fail: our SYNs too | nf_conntrack_max=4000", rules}},
-		{"no limit", judgeConntrack(conntrackFacts{true, 1000, 0}), []string{"ok: without a limit", rules}},
+		{"empty", judgeConntrack(conntrackFacts{loaded: true, count: 10, max: 262144}), []string{"ok: 10 of 262144 (0 %)", rules}},
+		{"below", judgeConntrack(conntrackFacts{loaded: true, count: 799, max: 1000}), []string{"ok: 799 of 1000 (79 %)", rules}},
+		{"nearly full", judgeConntrack(conntrackFacts{loaded: true, count: 800, max: 1000}), []string{"warn: 800 of 1000 (80 %) | nf_conntrack_max=4000", rules}},
+		{"full", judgeConntrack(conntrackFacts{loaded: true, count: 1000, max: 1000}), []string{"fail: our SYNs too | nf_conntrack_max=4000", rules}},
+		{"of the host", judgeConntrack(conntrackFacts{loaded: true, count: 900, max: 1000, hosts: true}), []string{"warn: 900 of 1000 | on the host, outside of this network namespace: sudo sysctl", rules}},
+		{"no limit", judgeConntrack(conntrackFacts{loaded: true, count: 1000}), []string{"ok: without a limit", rules}},
 	} {
 		j.check(t)
 	}
@@ -151,7 +152,7 @@ func TestJudgeConntrack(t *testing.T) {
 func TestJudgeReversePath(t *testing.T) {
 	for _, j := range []judged{
 		{"none", judgeReversePath(reversePathFacts{}), []string{"ok: no strict"}},
-		{"two", judgeReversePath(reversePathFacts{[]string{"eth0", "eth1"}}), []string{"info: eth0, eth1: a strict | rp_filter=2"}},
+		{"two", judgeReversePath(reversePathFacts{strict: []string{"eth0", "eth1"}}), []string{"info: eth0, eth1: a strict | rp_filter=2"}},
 	} {
 		j.check(t)
 	}
@@ -160,7 +161,7 @@ func TestJudgeReversePath(t *testing.T) {
 func TestJudgeTranslators(t *testing.T) {
 	for _, j := range []judged{
 		{"none", judgeTranslators(translatorFacts{}), []string{"ok: no sign"}},
-		{"kube-proxy", judgeTranslators(translatorFacts{[]string{"kube-ipvs0"}}), []string{"info: kube-ipvs0: published | grep -n dnat"}},
+		{"kube-proxy", judgeTranslators(translatorFacts{devices: []string{"kube-ipvs0"}}), []string{"info: kube-ipvs0: published | grep -n dnat"}},
 	} {
 		j.check(t)
 	}

@@ -28,12 +28,13 @@ type patient struct {
 	Subject
 	ctx        context.Context
 	files      files
+	links      links
 	privileged bool
 }
 
 // Examine yields the findings of all examinations, each as soon as it is known.
 func Examine(ctx context.Context, s Subject) iter.Seq[Finding] {
-	p := &patient{Subject: s, ctx: ctx, files: files{os.DirFS("/")}}
+	p := &patient{Subject: s, ctx: ctx, files: files{os.DirFS("/")}, links: readLinks()}
 	p.privileged = raw.CheckPrivilege() == nil
 	return func(yield func(Finding) bool) {
 		for _, examine := range examinations() {
@@ -69,7 +70,8 @@ func one(check string, level Level, text, fix string) []Finding {
 	return []Finding{{check, level, text, fix}}
 }
 
-// files reads what the kernel says under /proc and /sys; tests have their own.
+// files reads what the kernel says under /proc, where /proc/sys/net is that of the network namespace of the thread that reads; tests have
+// their own. Nothing here reads /sys: it shows the interfaces of the namespace in which it was mounted.
 type files struct{ fs.FS }
 
 // text returns a file's contents without the white space around it; "" when it cannot be read.
@@ -84,17 +86,13 @@ func (f files) number(path string) (n int, ok bool) {
 	return n, err == nil
 }
 
+// readOnly reports whether nobody may write a file that is there.
+func (f files) readOnly(path string) bool {
+	info, err := fs.Stat(f.FS, path)
+	return err == nil && info.Mode().Perm()&0o222 == 0
+}
+
 func (f files) exists(path string) bool {
 	_, err := fs.Stat(f.FS, path)
 	return err == nil
-}
-
-// interfaces lists the names of the network interfaces that /sys shows.
-func (f files) interfaces() []string {
-	entries, _ := fs.ReadDir(f.FS, "sys/class/net") // none: as absent
-	var names []string
-	for _, e := range entries {
-		names = append(names, e.Name())
-	}
-	return names
 }

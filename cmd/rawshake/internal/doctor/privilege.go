@@ -29,8 +29,12 @@ func judgePrivilege(f privilegeFacts) []Finding {
 	var missing *raw.PrivilegeError
 	switch {
 	case errors.As(f.err, &missing):
-		fix, _ := SplitFix(missing.Fix)
-		return one(check, Fail, "raw sockets cannot be opened: "+missing.Situation, fix)
+		fix, other := SplitFix(missing.Fix)
+		all := one(check, Fail, "raw sockets cannot be opened: "+missing.Situation, fix)
+		if other != "" {
+			all = append(all, Finding{check, Info, "other ways: " + other, ""})
+		}
+		return all
 	case f.err != nil:
 		return one(check, Fail, "raw sockets cannot be opened: "+f.err.Error(), "")
 	case f.root && f.wider:

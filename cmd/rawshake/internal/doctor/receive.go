@@ -88,11 +88,8 @@ func (p *patient) backlog() backlogFacts {
 	if err != nil {
 		return f
 	}
-	f.device = p.files.interfaceName(route.Interface)
-	for _, counter := range []string{"rx_missed_errors", "rx_fifo_errors"} {
-		n, _ := p.files.number("sys/class/net/" + f.device + "/statistics/" + counter)
-		f.missed += uint64(n)
-	}
+	link := p.links.byIndex(route.Interface)
+	f.device, f.missed = link.Name, link.Missed
 	return f
 }
 

@@ -68,19 +68,10 @@ func (p *patient) routeTo(dst netip.Addr) routeFacts {
 		f.err = err
 		return f
 	}
-	f.device, f.source, f.gateway, f.local = p.files.interfaceName(r.Interface), r.Source, r.Gateway, r.Kind == raw.Local
-	f.carrier = p.files.text("sys/class/net/"+f.device+"/carrier") != "0"
+	link := p.links.byIndex(r.Interface)
+	f.device, f.carrier = link.Name, link.State.Carrier
+	f.source, f.gateway, f.local = r.Source, r.Gateway, r.Kind == raw.Local
 	return f
-}
-
-// interfaceName returns the name of the interface with this index.
-func (f files) interfaceName(index int) string {
-	for _, name := range f.interfaces() {
-		if n, ok := f.number("sys/class/net/" + name + "/ifindex"); ok && n == index {
-			return name
-		}
-	}
-	return fmt.Sprintf("interface %d", index)
 }
 
 func judgeRoutes(all []routeFacts) []Finding {

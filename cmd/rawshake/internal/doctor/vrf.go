@@ -5,6 +5,8 @@ package doctor
 import (
 	"fmt"
 	"strings"
+
+	"github.com/rawshake/rawshake/raw"
 )
 
 // vrfFacts say whether segments can arrive in a VRF, where a listener without a device does not find them.
@@ -12,15 +14,12 @@ type vrfFacts struct {
 	devices []string
 	accept  bool   // net.ipv4.tcp_l3mdev_accept
 	device  string // -I, by which the guard finds its VRF itself
+	err     error  // the interfaces are not known
 }
 
 func (p *patient) vrf() vrfFacts {
-	f := vrfFacts{device: p.Interface}
-	for _, name := range p.files.interfaces() {
-		if strings.Contains(p.files.text("sys/class/net/"+name+"/uevent"), "DEVTYPE=vrf") {
-			f.devices = append(f.devices, name)
-		}
-	}
+	f := vrfFacts{device: p.Interface, err: p.links.err}
+	f.devices = p.links.names(func(i raw.Interface) bool { return i.Kind == "vrf" })
 	n, _ := p.files.number("proc/sys/net/ipv4/tcp_l3mdev_accept")
 	f.accept = n != 0
 	return f
@@ -30,6 +29,8 @@ func judgeVRF(f vrfFacts) []Finding {
 	const check = "vrf"
 	names := strings.Join(f.devices, ", ")
 	switch {
+	case f.err != nil:
+		return unlisted(check, f.err)
 	case len(f.devices) == 0:
 		return one(check, OK, "no VRF", "")
 	case f.accept:
