@@ -34,6 +34,7 @@ func BenchmarkLabSend(b *testing.B) {
 		{"own-poller", ownIPPoller(b, packet)},
 		{"x-net", netIP(b, packet)},
 		{"own-packet", ownPacket(b, p, packet)},
+		{"own-xdp", ownXDP(b, p, packet)},
 	}
 	for _, batch := range []int{1, BatchSize} {
 		for _, w := range ways {
@@ -142,6 +143,22 @@ func netIP(b *testing.B, packet []byte) func(int) (int, error) {
 
 func ownPacket(b *testing.B, p *peer, packet []byte) func(int) (int, error) {
 	s, err := OpenPacket(ifindex(b, "va"), SocketConfig{})
+	check(b, err)
+	b.Cleanup(func() { s.Close() })
+	h := linkHeader(b, p, false)
+	for i := range BatchSize {
+		s.SetLink(i, copy(s.Frame(i)[Headroom:], packet), h)
+	}
+	return func(n int) (int, error) {
+		for i := range n {
+			s.SetLink(i, len(packet), h)
+		}
+		return s.Send(0, n)
+	}
+}
+
+func ownXDP(b *testing.B, p *peer, packet []byte) func(int) (int, error) {
+	s, err := OpenXDP(ifindex(b, "va"), 0, 0)
 	check(b, err)
 	b.Cleanup(func() { s.Close() })
 	h := linkHeader(b, p, false)

@@ -189,7 +189,7 @@ func wholeLoop() (err error) {
 	return nil
 }
 
-// ask sends a SYN to port 80 of dst by raw IP and by packet socket, and wants
+// ask sends a SYN to dst by raw IP, by packet socket and by AF_XDP, and wants
 // an answer to each.
 func ask(dst netip.Addr, port uint16, routes *Routes, neighbours *Neighbours, links *Links) error {
 	var t quiet
@@ -216,18 +216,15 @@ func ask(dst netip.Addr, port uint16, routes *Routes, neighbours *Neighbours, li
 		return err
 	}
 	defer w.Close()
-	answered := func(s *Sender) error {
-		if n, err := s.Send(0, 1); n != 1 || err != nil {
-			return fmt.Errorf("sent %d: %w", n, err)
-		}
-		if err := w.Wait(2 * time.Second); err != nil {
-			return err
-		}
-		if ring.Drain(1, func(Packet) {}) != 1 {
-			return errors.New("no answer")
-		}
-		return nil
-	}
+	answered := func(s interface {
+		Send(from, to int) (int, error)
+	}) error { if n, err := s.Send(0, 1); n != 1 || err != nil {
+		return fmt.Errorf("sent %d: %w", n, err)
+	}; if err := w.Wait(2 * time.Second); err != nil {
+		return err
+	}; if ring.Drain(1, func(Packet) {}) != 1 {
+		return errors.New("no answer")
+	}; return nil }
 
 	ip, err := OpenIP(v6, SocketConfig{Source: route.Source, Interface: "va", Mark: 5})
 	if err != nil {
@@ -257,6 +254,20 @@ func ask(dst netip.Addr, port uint16, routes *Routes, neighbours *Neighbours, li
 	frames.SetLink(0, copy(frames.Frame(0)[Headroom:], syn.bytes(t)), &h)
 	if err := answered(frames); err != nil {
 		return fmt.Errorf("packet socket: %w", err)
+	}
+
+	xdp, err := OpenXDP(route.Interface, 0, 5)
+	if errors.Is(err, unix.ENOPROTOOPT) || errors.Is(err, unix.EAFNOSUPPORT) {
+		return nil // an older kernel
+	}
+	if err != nil {
+		return err
+	}
+	defer xdp.Close()
+	syn.dport = 82
+	xdp.SetLink(0, copy(xdp.Frame(0)[Headroom:], syn.bytes(t)), &h)
+	if err := answered(xdp); err != nil {
+		return fmt.Errorf("AF_XDP: %w", err)
 	}
 	return nil
 }

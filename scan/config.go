@@ -70,8 +70,8 @@ type Config struct {
 	// Resume goes on where a State says that another scan of the same targets and order stopped.
 	Resume *State
 
-	// openWire replaces the kernel in tests.
-	openWire func(lane int) (engine.Wire, []uint16, error)
+	// openWires replaces the kernel in tests: wires and source ports for so many lanes.
+	openWires func(lanes int) ([]engine.Wire, [][]uint16, error)
 }
 
 // oneLane is up to which rate one lane is enough.

@@ -129,6 +129,7 @@ func (l *lane) ship(number int, busy bool) {
 	case l.results <- delivery{lane: number, verdicts: l.out}:
 		l.shipped = now
 		l.out = l.buffer()
+		runtime.Gosched()
 	default: // they wait, and in the end new targets do
 	}
 }
@@ -153,7 +154,7 @@ func (l *lane) snapshot(number int) {
 }
 
 func (l *lane) state() *LaneState {
-	s := &LaneState{Position: l.feed.position(), totals: totalsOf(l.shard.Count())}
+	s := &LaneState{Position: l.feed.position(), totals: totalsOf(l.shard.Count()), sending: l.sending()}
 	s.totals.Incomplete = l.incomplete
 	s.Pending.Grow(l.feed.waits() + l.shard.Len())
 	l.feed.waiting(s.Pending.Add)
@@ -167,4 +168,10 @@ func (l *lane) totals() Totals {
 	t := totalsOf(c)
 	t.Incomplete = l.shownFault.Load()
 	return t
+}
+
+// sending returns from when to when the lane sent SYNs. Any goroutine may call it.
+func (l *lane) sending() span {
+	first, last := l.shard.Sending()
+	return span{first, last}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/rawshake/rawshake/internal/engine"
 	"github.com/rawshake/rawshake/internal/wiretest"
 	"github.com/rawshake/rawshake/match"
+	"github.com/rawshake/rawshake/scan/record"
 )
 
 const mixed = "198.18.0.0/24" // with addresses of every fate, those without a route included
@@ -219,6 +220,47 @@ func TestCancel(t *testing.T) {
 	})
 }
 
+// At whatever moment a scan is interrupted, also while a checkpoint is gathered: its counts are those of the wire and of the last
+// Checkpoint, and they stay exact over all its sessions.
+func TestCancelExactly(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := &world{}
+		c := Config{Targets: space(t, "80-109", mixed), Lanes: 3, Rate: 3000, Attempts: 2, Timeout: 900 * ms}
+		var l log
+		sending := time.Duration(0)
+		for session := 0; ; session++ {
+			s := start(t, c, w)
+			ctx, cancel := context.WithCancel(t.Context())
+			before := len(w.sent())
+			time.AfterFunc(300*ms, s.WantCheckpoint)
+			time.AfterFunc(300*ms+time.Duration(session%3)*10*time.Microsecond, cancel)
+			err := s.Run(ctx, &l)
+			sent := w.sent()
+			if s := syns(sent[before:]); len(s) > 0 {
+				sending += s[len(s)-1].at.Sub(s[0].at)
+			}
+			totals := s.Totals()
+			if got, want := totals.SYNSent, uint64(count(sent, isSYN)); got != want {
+				t.Errorf("session %d: %d SYNs counted, %d on the wire", session, got, want)
+			}
+			if got, want := totals.RSTSent, uint64(count(sent, isRST)); got != want {
+				t.Errorf("session %d: %d RSTs counted, %d on the wire", session, got, want)
+			}
+			if totals.SendTime != sending {
+				t.Errorf("session %d: %v of sending counted, %v on the wire", session, totals.SendTime, sending)
+			}
+			if err == nil {
+				break
+			}
+			if c.Resume = l.state; l.state.Totals != totals {
+				t.Errorf("session %d: the last Checkpoint says %+v, Totals are %+v", session, l.state.Totals, totals)
+			}
+		}
+		l.commit()
+		once(t, l.kept)
+	})
+}
+
 // A context that has ended already asks nobody, and still says how far the scan is: at the beginning.
 func TestCancelAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -294,12 +336,76 @@ func TestManyCheckpoints(t *testing.T) {
 	})
 }
 
+// countedWire knows how often it was closed.
+type countedWire struct {
+	engine.Wire
+	closed int
+}
+
+func (w *countedWire) Close() error {
+	w.closed++
+	return w.Wire.Close()
+}
+
+// Who makes a Scan and does not run it closes it; who has run it may close it, too. A Scan is for one use.
+func TestClose(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for name, use := range map[string]func(*Scan) error{
+			"not run": func(s *Scan) error { return s.Close() },
+			"run":     func(s *Scan) error { return s.Run(t.Context(), &log{}) },
+			"left":    func(s *Scan) error { s.Results(t.Context())(func(record.Record, error) bool { return false }); return nil },
+		} {
+			var w world
+			var wires []*countedWire
+			s, err := New(Config{Targets: space(t, "80", mixed), Lanes: 3, Rate: -1, openWires: func(n int) ([]engine.Wire, [][]uint16, error) {
+				all, ports, err := w.open(n)
+				for i := range all {
+					wires = append(wires, &countedWire{Wire: all[i]})
+					all[i] = wires[i]
+				}
+				return all, ports, err
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, use := range []func(*Scan) error{use, (*Scan).Close, (*Scan).Close} {
+				if err := use(s); err != nil {
+					t.Errorf("%s, use %d: %v", name, i, err)
+				}
+				for j := range wires {
+					if wires[j].closed != 1 {
+						t.Errorf("%s, use %d: wire %d was closed %d times", name, i, j, wires[j].closed)
+					}
+				}
+			}
+			sent := len(w.sent())
+			if err := s.Run(t.Context(), &log{}); err == nil || len(w.sent()) != sent {
+				t.Errorf("%s, then Run: error %v, %d packets", name, err, len(w.sent())-sent)
+			}
+		}
+	})
+}
+
+// Closing a Scan that runs, from anywhere, does nothing to it.
+func TestCloseWhileRunning(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := start(t, Config{Targets: space(t, "80-83", mixed), Lanes: 2, Rate: 500}, &world{})
+		time.AfterFunc(time.Second, func() { s.Close() })
+		var l log
+		if err := s.Run(t.Context(), &l); err != nil {
+			t.Fatal(err)
+		}
+		l.commit()
+		right(t, s, once(t, l.kept))
+	})
+}
+
 // A State of another scan is refused, with what is wrong.
 func TestResumeOtherTargets(t *testing.T) {
 	w := &world{}
 	state := &State{Lanes: []LaneState{{Position: 1}}}
 	state.Lanes[0].Pending.Add(netip.MustParseAddrPort("203.0.113.1:80"))
-	_, err := New(Config{Targets: space(t, "80", mixed), Resume: state, openWire: w.open})
+	_, err := New(Config{Targets: space(t, "80", mixed), Resume: state, openWires: w.open})
 	if err == nil || !strings.Contains(err.Error(), "203.0.113.1:80") {
 		t.Errorf("error %v", err)
 	}
@@ -307,7 +413,7 @@ func TestResumeOtherTargets(t *testing.T) {
 		if c.Timeout != 0 || c.MaxInFlight != 0 || c.Attempts != 0 {
 			c.Targets = space(t, "80", mixed)
 		}
-		c.openWire = w.open
+		c.openWires = w.open
 		if _, err := New(c); err == nil {
 			t.Errorf("no error for %+v", c)
 		} else {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rawshake/rawshake"
@@ -27,6 +28,7 @@ type Scan struct {
 	limiter *pace.Limiter
 	before  Totals // of earlier sessions
 	opened  time.Time
+	used    atomic.Bool // Run or Close has been called
 }
 
 // Handler takes what a scan finds out. Its methods are called one at a time, on the goroutine of Run; while one blocks, the scan
@@ -63,25 +65,23 @@ func New(c Config) (_ *Scan, err error) {
 			s.close()
 		}
 	}()
-	for i := range c.lanes() {
-		if err := s.openLane(i); err != nil {
-			return nil, fmt.Errorf("scan: %w", err)
-		}
+	open := c.openWires
+	if open == nil {
+		open = c.openKernels
+	}
+	wires, ports, err := open(c.lanes())
+	s.wires = wires
+	for i := 0; i < len(wires) && err == nil; i++ {
+		err = s.openLane(i, wires[i], ports[i])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("scan: %w", err)
 	}
 	return s, nil
 }
 
-func (s *Scan) openLane(i int) error {
+func (s *Scan) openLane(i int, wire engine.Wire, ports []uint16) (err error) {
 	c := s.cfg
-	open := c.openWire
-	if open == nil {
-		open = c.openKernel
-	}
-	wire, ports, err := open(i)
-	if err != nil {
-		return err
-	}
-	s.wires = append(s.wires, wire)
 	n := c.lanes()
 	l := &lane{
 		wire: wire, timeout: c.timeout(), keep: c.Keep, results: s.results, free: s.free,
@@ -109,37 +109,56 @@ func (s *Scan) openLane(i int) error {
 	return err
 }
 
-func (c Config) openKernel(int) (engine.Wire, []uint16, error) {
-	k, err := engine.OpenKernel(engine.KernelConfig{
+// openKernels opens the wires of n lanes, for the families that there are targets of.
+func (c Config) openKernels(n int) (wires []engine.Wire, ports [][]uint16, err error) {
+	four, six := c.Targets.Families()
+	kernels, err := engine.OpenKernels(engine.KernelConfig{
 		Source: c.Source.Unmap(), Interface: c.Interface, Mark: c.Mark, Ports: raw.PortRange(c.SourcePorts), NumPorts: portsPerLane,
-		Packet: c.Mark == 0, Bulk: true, Frames: c.RingFrames,
-	})
-	if err != nil {
-		return nil, nil, err
+		Only4: four && !six, Only6: six && !four, Link: c.Mark == 0, Bulk: true, Frames: c.RingFrames,
+	}, n)
+	for _, k := range kernels {
+		wires, ports = append(wires, k), append(ports, k.Ports())
 	}
-	return k, k.Ports(), nil
+	return wires, ports, err
 }
 
-// Run scans until every target has its verdict, or ctx ends, or the handler fails. When ctx ends it hands over a last
-// Checkpoint and returns the cause. The sockets are closed when it returns.
+// Run scans until every target has its verdict, or ctx ends, or the handler fails. When ctx ends, nothing is sent any more, and Run
+// hands over what was found and a last Checkpoint, and returns the cause. The sockets are closed when it returns.
 func (s *Scan) Run(ctx context.Context, h Handler) error {
+	if s.used.Swap(true) {
+		return errors.New("scan: it was run or closed before: make another one with New")
+	}
 	defer s.close()
 	var wg sync.WaitGroup
 	for i, l := range s.lanes {
 		wg.Go(func() { l.run(i) })
 	}
 	err := s.collect(ctx, h)
-	for _, l := range s.lanes {
-		l.stop.Store(true)
-		l.wire.Wake()
-	}
+	s.stop()
 	go func() {
 		wg.Wait()
 		close(s.results)
 	}()
-	for range s.results { // what comes after the last checkpoint is asked again
+	for range s.results { // the handler has failed
 	}
 	return err
+}
+
+// stop has all lanes end. What they deliver last says how far they are, and they send nothing after it.
+func (s *Scan) stop() {
+	for _, l := range s.lanes {
+		l.stop.Store(true)
+		l.wire.Wake()
+	}
+}
+
+// Close closes the sockets of a Scan that is not to be run after all. Once Run was called it does nothing: cancel the context of Run to
+// end it. It may be called more than once, and by any goroutine.
+func (s *Scan) Close() error {
+	if s.used.Swap(true) {
+		return nil
+	}
+	return s.close()
 }
 
 // WantCheckpoint has Run hand over a Checkpoint soon. Any goroutine may call it while Run runs.
@@ -150,143 +169,15 @@ func (s *Scan) WantCheckpoint() {
 	}
 }
 
-// collect hands over what the lanes deliver, until all have ended.
-func (s *Scan) collect(ctx context.Context, h Handler) error {
-	c := collector{scan: s, handler: h, states: make([]*LaneState, len(s.lanes)), ended: make([]bool, len(s.lanes))}
-	done := ctx.Done()
-	for {
-		select {
-		case d := <-s.results:
-			if err := c.take(d); err != nil {
-				return err
-			}
-		case <-s.wanted:
-			c.begin()
-		case <-done:
-			done = nil
-			c.last = true
-			c.begin()
-		}
-		switch {
-		case c.over():
-			return context.Cause(ctx)
-		case c.finished():
-			return nil
-		}
-	}
-}
-
-// collector puts together what lanes deliver. While it gathers a snapshot, what comes from a lane after the lane's own part
-// waits until all parts are there.
-type collector struct {
-	scan      *Scan
-	handler   Handler
-	gathering bool
-	last      bool // the snapshot that is gathered, or the next one, ends the scan
-	given     bool // the last one was handed over
-	states    []*LaneState
-	ended     []bool
-	later     []delivery
-}
-
-// begin asks every lane for its part of a snapshot.
-func (c *collector) begin() {
-	if c.gathering {
-		return
-	}
-	c.gathering = true
-	for i, l := range c.scan.lanes {
-		if !c.ended[i] {
-			c.states[i] = nil
-			l.ask.Add(1)
-			l.wire.Wake()
-		}
-	}
-}
-
-// take handles one delivery.
-func (c *collector) take(d delivery) error {
-	if c.gathering && c.states[d.lane] != nil {
-		c.later = append(c.later, d)
-		return nil
-	}
-	if err := c.hand(d); err != nil {
-		return err
-	}
-	if !c.gathering {
-		return nil
-	}
-	for _, s := range c.states {
-		if s == nil {
-			return nil
-		}
-	}
-	return c.complete()
-}
-
-// hand passes verdicts on and notes how far the lane is.
-func (c *collector) hand(d delivery) error {
-	if d.state != nil {
-		c.states[d.lane] = d.state
-	}
-	c.ended[d.lane] = c.ended[d.lane] || d.ended
-	if len(d.verdicts) == 0 {
-		return nil
-	}
-	err := c.handler.Results(d.verdicts)
-	select {
-	case c.scan.free <- d.verdicts:
-	default:
-	}
-	return err
-}
-
-// complete hands the snapshot over, and then what waited for that.
-func (c *collector) complete() error {
-	c.gathering = false
-	state := State{Totals: c.scan.before}
-	for _, s := range c.states {
-		state.Lanes = append(state.Lanes, *s)
-		state.Totals.add(s.totals)
-	}
-	if err := c.handler.Checkpoint(state); err != nil || c.last {
-		c.given = c.last
-		return err
-	}
-	later := c.later
-	c.later = nil
-	for _, d := range later {
-		if err := c.take(d); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// over reports whether the last snapshot was handed over.
-func (c *collector) over() bool {
-	if c.last && !c.gathering && !c.given {
-		c.begin()
-	}
-	return c.given
-}
-
-// finished reports whether every lane has ended and nothing is left to be handed over.
-func (c *collector) finished() bool {
-	for _, e := range c.ended {
-		if !e {
-			return false
-		}
-	}
-	return !c.gathering && len(c.later) == 0
-}
-
 // Totals returns the counters, those of the sessions before a resume included. Any goroutine may call it.
 func (s *Scan) Totals() Totals {
 	t := s.before
+	var sending span
 	for _, l := range s.lanes {
 		t.add(l.totals())
+		sending = sending.with(l.sending())
 	}
+	t.SendTime += sending.length()
 	return t
 }
 

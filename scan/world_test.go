@@ -28,8 +28,17 @@ type world struct {
 	host  wiretest.Host        // if nil, fated
 }
 
-// open is Config.openWire.
-func (w *world) open(lane int) (engine.Wire, []uint16, error) {
+// open is Config.openWires.
+func (w *world) open(lanes int) (wires []engine.Wire, ports [][]uint16, err error) {
+	for lane := range lanes {
+		wires = append(wires, w.wire())
+		first := uint16(40000 + 100*lane)
+		ports = append(ports, []uint16{first, first + 1, first + 2, first + 3, first + 4, first + 5, first + 6, first + 7})
+	}
+	return wires, ports, nil
+}
+
+func (w *world) wire() engine.Wire {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	wire := wiretest.New(func(pkt []byte) []wiretest.Packet {
@@ -45,8 +54,7 @@ func (w *world) open(lane int) (engine.Wire, []uint16, error) {
 		w.tweak(wire)
 	}
 	w.wires = append(w.wires, wire)
-	first := uint16(40000 + 100*lane)
-	return wire, []uint16{first, first + 1, first + 2, first + 3, first + 4, first + 5, first + 6, first + 7}, nil
+	return wire
 }
 
 // sent returns every packet that was sent, with its segment, in the order of time.
@@ -78,6 +86,10 @@ func count(all []flying, pick func(flying) bool) (n int) {
 		}
 	}
 	return n
+}
+
+func syns(all []flying) []flying {
+	return slices.DeleteFunc(slices.Clone(all), func(f flying) bool { return !f.SYN })
 }
 
 func hash(t netip.AddrPort) uint64 {
@@ -192,7 +204,7 @@ func run(t *testing.T, c Config, w *world) (map[netip.AddrPort]engine.Verdict, *
 
 func start(t *testing.T, c Config, w *world) *Scan {
 	t.Helper()
-	c.openWire = w.open
+	c.openWires = w.open
 	s, err := New(c)
 	if err != nil {
 		t.Fatal(err)

@@ -23,7 +23,9 @@ type KernelConfig struct {
 	Mark      uint32
 	Ports     raw.PortRange // where our source ports come from; zero: the kernel chooses
 	NumPorts  int           // how many
-	Packet    bool          // send by packet sockets where the link has addresses: faster, and past the OUTPUT firewall
+	Only4     bool          // no target is IPv6
+	Only6     bool          // no target is IPv4
+	Link      bool          // send whole frames where a gateway takes them: faster, and past the OUTPUT firewall
 	Bulk      bool          // a receive ring for throughput instead of latency
 	Frames    int           // of the receive rings; if zero, the ring's default
 }
@@ -31,6 +33,7 @@ type KernelConfig struct {
 // Kernel is the real wire: raw sockets, receive rings, and the guard that keeps the kernel from answering.
 type Kernel struct {
 	cfg    KernelConfig
+	number int // among those opened together
 	guard  *raw.Guard
 	routes *raw.Routes
 	hops   *raw.Neighbours
@@ -84,8 +87,9 @@ func OpenKernels(c KernelConfig, n int) (kernels []*Kernel, err error) {
 			kernels = nil
 		}
 	}()
-	for range n {
+	for i := range n {
 		k := newKernel(c)
+		k.number = i
 		kernels = append(kernels, k)
 		for _, open := range []func() error{k.openTables, k.openSenders, k.openGuard} {
 			if err := open(); err != nil {
@@ -127,8 +131,12 @@ func (k *Kernel) openTables() (err error) {
 func (k *Kernel) openSenders() error {
 	c := raw.SocketConfig{Source: k.cfg.Source, Interface: k.cfg.Interface, Mark: k.cfg.Mark}
 	for _, six := range []bool{false, true} {
-		if c.Source.IsValid() && c.Source.Is6() != six {
+		switch {
+		case c.Source.IsValid() && c.Source.Is6() != six:
 			k.senders = append(k.senders, noSender{syscall.EADDRNOTAVAIL})
+			continue
+		case k.cfg.Only4 && six, k.cfg.Only6 && !six:
+			k.senders = append(k.senders, noSender{syscall.EAFNOSUPPORT})
 			continue
 		}
 		s, err := raw.OpenIP(six, c)

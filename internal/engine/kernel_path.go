@@ -15,10 +15,10 @@ import (
 // kernelPath is a path and what it was made from.
 type kernelPath struct {
 	*Path
-	key    raw.Route
-	zone   string
-	packet int       // its packet sender, or -1
-	tried  time.Time // when the next hop's link address was last looked up
+	key   raw.Route
+	zone  string
+	link  int       // its sender of whole frames, or -1
+	tried time.Time // when the next hop's link address was last looked up
 }
 
 // LinkUp implements Wire.
@@ -58,7 +58,7 @@ func (k *Kernel) Path(dst netip.Addr) (int, *Path, error) {
 	}
 	for i := range k.paths {
 		if p := &k.paths[i]; p.key == route && p.zone == dst.Zone() {
-			if p.packet >= 0 {
+			if p.link >= 0 {
 				k.followHop(p)
 			}
 			return i, p.Path, nil
@@ -71,7 +71,7 @@ func (k *Kernel) addPath(dst netip.Addr, route raw.Route) (int, *Path, error) {
 	if len(k.paths) == match.MaxPaths {
 		return 0, nil, fmt.Errorf("more than %d ways to reach targets: %w", match.MaxPaths, syscall.ENOBUFS)
 	}
-	p := kernelPath{key: route, zone: dst.Zone(), packet: -1, Path: &Path{
+	p := kernelPath{key: route, zone: dst.Zone(), link: -1, Path: &Path{
 		Sender:    sender4,
 		Source:    route.Source,
 		Interface: route.Interface,
@@ -82,30 +82,30 @@ func (k *Kernel) addPath(dst netip.Addr, route raw.Route) (int, *Path, error) {
 	if dst.Is6() {
 		p.Sender = sender6
 	}
-	if k.cfg.Packet && route.Kind == raw.Link && route.Gateway.IsValid() {
-		i, err := k.packetSender(route)
+	if k.cfg.Link && route.Kind == raw.Link && route.Gateway.IsValid() {
+		i, err := k.linkSender(route)
 		if err != nil {
 			return 0, nil, err
 		}
-		p.packet = i
+		p.link = i
 	}
 	k.paths = append(k.paths, p)
 	return len(k.paths) - 1, p.Path, nil
 }
 
-// packetSender returns the number of the packet socket on the route's interface.
-func (k *Kernel) packetSender(route raw.Route) (int, error) {
+// linkSender returns the number of the sender of whole frames on the route's interface.
+func (k *Kernel) linkSender(route raw.Route) (int, error) {
 	for i, s := range k.senders {
-		if s, ok := s.(*packetSender); ok && s.ifindex == route.Interface {
+		if s, ok := s.(*linkSender); ok && s.ifindex == route.Interface {
 			return i, nil
 		}
 	}
-	s, err := raw.OpenPacket(route.Interface, raw.SocketConfig{Mark: k.cfg.Mark})
+	s, err := openLink(route.Interface, k.number, k.cfg.Mark)
 	if err != nil {
 		return 0, err
 	}
 	k.keep(s.Close)
-	k.senders = append(k.senders, &packetSender{Sender: s, ifindex: route.Interface})
+	k.senders = append(k.senders, &linkSender{linkSocket: s, ifindex: route.Interface})
 	return len(k.senders) - 1, nil
 }
 
@@ -130,5 +130,5 @@ func (k *Kernel) followHop(p *kernelPath) {
 	if p.Source.Is6() {
 		p.Link[12], p.Link[13] = 0x86, 0xdd
 	}
-	p.Sender = p.packet
+	p.Sender = p.link
 }

@@ -105,8 +105,8 @@ func (k *Kernel) Wake() {
 
 // Confirm implements Wire: raw IP sockets get packets behind connection tracking.
 func (k *Kernel) Confirm() error {
-	if k.cfg.Packet {
-		return errors.ErrUnsupported // what a packet socket sends is not translated
+	if k.cfg.Link {
+		return errors.ErrUnsupported // what goes out as a whole frame is not translated
 	}
 	for _, six := range []bool{false, true} {
 		if !k.has(six) {

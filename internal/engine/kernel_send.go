@@ -24,13 +24,29 @@ func (s *ipSender) Set(i, n int, dst netip.Addr, p *Path) {
 	s.SetIP(i, n, dst, ifindex)
 }
 
-// packetSender sends by a packet socket, link header and all.
-type packetSender struct {
-	*raw.Sender
+// linkSender sends by a socket that takes whole frames, link header and all.
+type linkSender struct {
+	linkSocket
 	ifindex int
 }
 
-func (s *packetSender) Set(i, n int, _ netip.Addr, p *Path) { s.SetLink(i, n, &p.Link) }
+type linkSocket interface {
+	Frame(i int) []byte
+	SetLink(i, n int, hdr *[14]byte)
+	Send(from, to int) (int, error)
+	Close() error
+}
+
+// openLink opens the fastest there is: AF_XDP, of which a transmit queue takes one, or else a packet socket. Their packets are the
+// same.
+func openLink(ifindex, queue int, mark uint32) (linkSocket, error) {
+	if s, err := raw.OpenXDP(ifindex, queue, mark); err == nil {
+		return s, nil
+	}
+	return raw.OpenPacket(ifindex, raw.SocketConfig{Mark: mark})
+}
+
+func (s *linkSender) Set(i, n int, _ netip.Addr, p *Path) { s.SetLink(i, n, &p.Link) }
 
 // noSender stands for an address family that this host, or the chosen source, does not have.
 type noSender struct{ why syscall.Errno }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -119,6 +120,7 @@ func (w *world) join(i int, l Link) error {
 	attrs.Name = a.interfaceName(ends[0])
 	attrs.HardwareAddr = ends[0].mac()
 	attrs.TxQLen = 1000
+	attrs.NumTxQueues = runtime.NumCPU() // as network cards have
 	pair := &netlink.Veth{
 		LinkAttrs:        attrs,
 		PeerName:         b.interfaceName(ends[1]),
