@@ -76,7 +76,8 @@ var (
 	ErrCheckerStopped = errors.New("rawshake: the Checker was stopped during the check")
 
 	// ErrUnsent is wrapped by the error of a check that never reached the wire for a reason that has no errno, such as
-	// overload or an address out of scope. It says nothing about the target.
+	// overload or an address out of scope, or whose answer may be among what our receive ring dropped. It says nothing about
+	// the target.
 	ErrUnsent = errors.New("rawshake: the probe was not sent")
 )
 

@@ -15,7 +15,8 @@ const (
 	// DefaultTimeout has room for four attempts and for the kernel's three tries at a dead neighbour.
 	DefaultTimeout     = 4 * time.Second
 	DefaultMaxInFlight = 1 << 20
-	// MaxAttempts bounds [Config.Attempts]: the attempt has four bits in the ISN.
+	// MaxAttempts bounds [Config.Attempts]. The attempt has four bits in the ISN, and the last of the 16 that they tell apart
+	// is kept for one beyond the plan, as after a loss of our own.
 	MaxAttempts = match.MaxAttempts
 )
 
@@ -39,7 +40,8 @@ type Config struct {
 	// Method chooses raw packets, connect(2), or raw where the privilege is there. If zero, MethodRaw.
 	Method Method
 
-	// Timeout bounds a probe with all its attempts. If zero, DefaultTimeout. If negative, every probe is filtered at once.
+	// Timeout bounds a probe with all its attempts; see [Prober.Probe] for what may come on top. If zero, DefaultTimeout. If
+	// negative, every probe is filtered at once. More than 14 days count as 14 days.
 	Timeout time.Duration
 
 	// Attempts is the most SYNs that a silent target gets. If zero, as many as Schedule has room for within Timeout.
@@ -63,7 +65,8 @@ type Config struct {
 	TTL uint8
 	// TOS is the type-of-service or traffic-class byte of what is sent.
 	TOS uint8
-	// Mark is the SO_MARK of what is sent, for policy routing. If zero, none.
+	// Mark is the SO_MARK of what is sent, for policy routing. If zero, none. CAP_NET_RAW suffices from Linux 5.17 on; before,
+	// it takes CAP_NET_ADMIN.
 	Mark uint32
 
 	// Options chooses the TCP options of the SYN. If zero, MSSOnly.

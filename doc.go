@@ -15,7 +15,10 @@
 //
 // # Cancellation
 //
-// Every call that blocks takes a [context.Context] and returns its cause when it ends first.
+// [Prober.Probe] and [Prober.ProbeAll] take a [context.Context] and return its cause when it ends first; [Prober.Close] ends
+// them, too. The calls of tcp-shaker's API have the signatures that they have there: [Checker.CheckAddr] ends with its timeout
+// or with [Checker.CheckingLoop], which has a context. Close takes none, because it waits for nobody else: it ends what is
+// pending and returns when the sockets are closed and the goroutines gone.
 //
 // # Privileges
 //

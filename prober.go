@@ -58,8 +58,14 @@ func open(c Config) (backend, error) {
 	return openConnect(c)
 }
 
-// Probe returns the verdict on one target. It blocks until then, at most [Config.Timeout]; when ctx ends first it returns
-// the cause. IPv4-mapped IPv6 addresses are treated as IPv4. An error means that the prober could not do its job.
+// Probe returns the verdict on one target. It blocks until then; when ctx ends first it returns the cause. IPv4-mapped IPv6
+// addresses are treated as IPv4. An error means that the prober could not do its job.
+//
+// The verdict comes within [Config.Timeout], unless we lost something ourselves: when the receive ring dropped packets
+// ([Stats.RingDrops]) or the interface had no room for a SYN while the probe was pending, a silent target gets one more
+// attempt at the end of the timeout ([Stats.Requeued]), and a second to answer it. MethodConnect waits for its turn for at
+// most the timeout, for a descriptor while the program has none left for at most as long again, and then gives the target
+// the whole timeout.
 func (p *Prober) Probe(ctx context.Context, target netip.AddrPort) (Result, error) {
 	return p.backend.probe(ctx, unmap(target), p.cfg.timeout())
 }

@@ -25,10 +25,16 @@ type Reason = match.Reason
 
 // Result is the verdict on one target.
 type Result struct {
-	Target  netip.AddrPort
-	State   State
-	Reason  Reason
-	RTT     time.Duration  // from the SYN that was answered to the kernel's receive stamp of the answer; 0 without one, or if it cannot be told
+	Target netip.AddrPort
+	State  State
+	Reason Reason
+
+	// RTT is the time from the SYN that was answered to the kernel's receive stamp of the answer, for MethodConnect what the
+	// kernel measured of the handshake. It is 0 without an answer. It is also 0 when an answer came and its time cannot be
+	// told: it answers an attempt after which another left out of turn, or connect(2) repeated its SYN and the platform does
+	// not say more. Leave such a 0 out of statistics.
+	RTT time.Duration
+
 	Attempt int            // the attempt that was answered, or the last one sent; the first is 0
 	Reply   Reply          // what the answer carried; zero without one
 	Source  netip.AddrPort // our side of the attempt; invalid when nothing was sent, and by MethodConnect unless open

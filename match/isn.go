@@ -2,12 +2,7 @@ package match
 
 import "math/bits"
 
-// The ISN of an attempt is a keyed permutation of its identity, so that a reply leads to its probe in one step, that nobody
-// off the path can guess one, and that two ISNs of one probe are never near each other (a SYN whose ISN lies in the window
-// of a half-open connection draws a RST: tcp_check_req in net/ipv4/tcp_minisocks.c).
-//
-//	31      28 27      22 21                    0
-//	| attempt | generation |        slot         |
+// The bits of an identity; see there.
 const (
 	slotBits = 22
 	genBits  = 6
@@ -56,7 +51,12 @@ func (c *Cipher) Decrypt(w uint32) uint32 {
 	return uint32(x)<<16 | uint32(y)
 }
 
-// identity is what an ISN carries.
+// identity is what an ISN carries: the ISN of an attempt is a keyed permutation of its identity, so that a reply leads to its probe
+// in one step, that nobody off the path can guess one, and that two ISNs of one probe are never near each other (a SYN whose ISN lies
+// in the window of a half-open connection draws a RST: tcp_check_req in net/ipv4/tcp_minisocks.c).
+//
+//	31      28 27      22 21                    0
+//	| attempt | generation |        slot         |
 type identity struct {
 	slot    ID
 	gen     uint8

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// MaxAttempts is the most SYNs that one probe may send by plan; the attempt has four bits in the ISN.
+// MaxAttempts is the most SYNs that one probe may send by plan. The attempt has four bits in the ISN, room for 16: the last one
+// is for an attempt beyond the plan, which follows a loss of our own, a stale half-open connection or a local translation.
 const MaxAttempts = 15
 
 // Plan says when the attempts of a probe leave, counted from the first. The zero value is one attempt.

@@ -107,7 +107,8 @@ func (t *Table[A]) release(id uint32) {
 	t.freeTail = id
 }
 
-// ISN returns the initial sequence number of the slot's attempt from the given source port.
+// ISN returns the initial sequence number of the slot's attempt from the given source port: its attempt, generation and slot,
+// encrypted.
 func (t *Table[A]) ISN(id ID, attempt, portIndex int) uint32 {
 	i := identity{slot: id, gen: t.Slot(id).gen(), attempt: attempt}
 	return t.cipher.Encrypt(i.word()) ^ t.tweak[portIndex&255]

@@ -15,6 +15,7 @@ import (
 // random and spares net.ipv4.ip_local_reserved_ports.
 type PortRange struct{ First, Last uint16 }
 
+// String returns the range as in "40000-40010".
 func (r PortRange) String() string { return fmt.Sprintf("%d-%d", r.First, r.Last) }
 
 // Guard owns TCP ports and keeps the kernel silent on them: segments that

@@ -26,6 +26,7 @@ const (
 	Failed
 )
 
+// String returns "unknown", "incomplete", "reachable" or "failed".
 func (s NeighbourState) String() string {
 	return [...]string{"unknown", "incomplete", "reachable", "failed"}[s]
 }

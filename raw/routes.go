@@ -23,7 +23,8 @@ type RouteConfig struct {
 	// Interface is the name of the one interface that packets may leave by.
 	// If empty, routing chooses.
 	Interface string
-	// Mark is the packets' SO_MARK, for rules with fwmark.
+	// Mark is the packets' SO_MARK, for rules with fwmark. To look it up takes
+	// no privilege; see SocketConfig for sending with it.
 	Mark uint32
 }
 
@@ -41,6 +42,7 @@ const (
 	PointToPoint
 )
 
+// String returns "local", "link" or "point to point".
 func (k RouteKind) String() string {
 	return [...]string{"local", "link", "point to point"}[k]
 }

@@ -58,8 +58,10 @@ type Error struct {
 	Err  error
 }
 
+// Error names the file and what is wrong with it.
 func (e *Error) Error() string { return fmt.Sprintf("checkpoint %s: %v", e.Path, e.Err) }
 
+// Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
 // fail wraps err without the path that package os puts before it.

@@ -15,6 +15,7 @@ type Error struct {
 	Err   error
 }
 
+// Error names the output and the cause, how to mend it where that is known, and how much of the file is whole.
 func (e *Error) Error() string {
 	path := e.Path
 	if path == Stdout {
@@ -27,6 +28,7 @@ func (e *Error) Error() string {
 	return text
 }
 
+// Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
 // outputError wraps err without the path that package os puts before it.
