@@ -146,7 +146,7 @@ func TestLabDoctorSurroundings(t *testing.T) {
 		for role, family := range map[string]string{"packet": "AF_PACKET", "netlink": "AF_NETLINK"} {
 			all = findings(t, inRole(t, n, lab.NetRaw, role, "doctor", "--json"))
 			finds(t, all, "privilege", "fail", family, families)
-			for _, args := range [][]string{{"check", "127.0.0.1:1"}, {"scan", "--checkpoint", "off", "127.0.0.1:1"}, {"demo"}} {
+			for _, args := range [][]string{{"check", "127.0.0.1:1"}, {"check", "-I", "lo", "127.0.0.1:1"}, {"scan", "--checkpoint", "off", "127.0.0.1:1"}, {"demo"}} {
 				o := inRole(t, n, lab.NetRaw, role, args...)
 				o.want(t, 4)
 				contains(t, o.stderr, "may not use the address family "+family, families)

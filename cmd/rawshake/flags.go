@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/rawshake/rawshake/cmd/rawshake/internal/exit"
@@ -67,7 +68,8 @@ func (d *device) String() string { return d.name }
 func (d *device) Type() string   { return "interface" }
 
 func (d *device) Set(name string) error {
-	if _, err := net.InterfaceByName(name); err != nil {
+	// Without netlink nobody can tell, and opening the sockets will say what to do about that.
+	if _, err := net.InterfaceByName(name); err != nil && !errors.Is(err, syscall.EAFNOSUPPORT) {
 		return errors.New("this host has no such interface: `ip link` lists those that it has")
 	}
 	d.name = name

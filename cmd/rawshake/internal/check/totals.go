@@ -31,19 +31,22 @@ type endpointKey struct {
 
 // endpoint is what is known of one endpoint.
 type endpoint struct {
-	name  string // as the user wrote it
-	open  bool   // some probe found it so
-	tally record.Tally
+	name    string // as the user wrote it
+	open    bool   // some probe found it so
+	tally   record.Tally
+	untimed uint64 // probes that were answered, but not in a time that can be told: they are no times of 0
 }
 
 // verdict counts a Result.
 func (t *totals) verdict(key endpointKey, name string, r rawshake.Result) {
 	t.verdicts[r.State]++
 	e := t.endpoint(key, name)
-	switch r.State {
-	case rawshake.Open, rawshake.Closed:
+	switch answered := r.State == rawshake.Open || r.State == rawshake.Closed; {
+	case answered && r.RTT > 0:
 		e.tally.Answered(r.RTT)
-	case rawshake.Filtered, rawshake.Unreachable:
+	case answered:
+		e.untimed++
+	case r.State != rawshake.Unsent:
 		e.tally.Lost()
 	}
 	e.open = e.open || r.State == rawshake.Open
@@ -99,6 +102,8 @@ func (t *totals) summaries(now time.Time) []record.Summary {
 	for i, key := range keys {
 		e := t.endpoints[key]
 		all[i] = e.tally.Summary(e.name, now)
+		all[i].Sent += e.untimed
+		all[i].Received += e.untimed
 	}
 	return all
 }

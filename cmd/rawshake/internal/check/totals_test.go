@@ -94,6 +94,19 @@ func TestSummaries(t *testing.T) {
 	}
 }
 
+// TestSummaryUntimed: an answer whose time cannot be told is an answer, and no time of 0.
+func TestSummaryUntimed(t *testing.T) {
+	var sum totals
+	ms := time.Millisecond
+	sum.add(0,
+		result(a, rawshake.Open, match.SYNACK, 10*ms), result(a, rawshake.Open, match.SYNACK, 0),
+		result(a, rawshake.Closed, match.RST, 0), result(a, rawshake.Open, match.SYNACK, 20*ms), result(a, rawshake.Filtered, match.Timeout, 0))
+	want := record.Summary{Target: "192.0.2.1:443", Sent: 5, Received: 4, Min: 10 * ms, Avg: 15 * ms, Max: 20 * ms, Mdev: 5 * ms, P95: 20 * ms}
+	if got := sum.summaries(time.Time{})[0]; got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
 func TestTotalsString(t *testing.T) {
 	for _, test := range []struct {
 		results    []rawshake.Result

@@ -80,7 +80,11 @@ func judgeResult(r rawshake.Result) (level Level, text, fix string) {
 	to := r.Target.String()
 	switch r.State {
 	case rawshake.Open, rawshake.Closed:
-		return OK, fmt.Sprintf("%s is %v (%v) after %.3f ms", to, r.State, r.Reason, float64(r.RTT)/1e6), ""
+		text = fmt.Sprintf("%s is %v (%v)", to, r.State, r.Reason)
+		if r.RTT > 0 { // otherwise it cannot be told
+			text += fmt.Sprintf(" after %.3f ms", float64(r.RTT)/1e6)
+		}
+		return OK, text, ""
 	case rawshake.Filtered:
 		return Warn, to + " stays silent: it, or a firewall on the way, drops our SYN or its answer", "rawshake check --trace " + to
 	case rawshake.Unreachable:

@@ -195,6 +195,8 @@ func TestJudgeAnswer(t *testing.T) {
 	router.result.Reply.Responder = netip.MustParseAddr("192.0.2.254")
 	translated := result(rawshake.Open, match.SYNACK, nil)
 	translated.translated = netip.MustParseAddrPort("10.0.0.9:8443")
+	untold := result(rawshake.Open, match.SYNACK, nil)
+	untold.result.RTT = 0
 	drops := result(rawshake.Closed, match.RST, syscall.ECONNREFUSED)
 	drops.stats.RingDrops = 4
 	for _, j := range []judged{
@@ -202,6 +204,7 @@ func TestJudgeAnswer(t *testing.T) {
 		{"no fix, failed", judgeAnswer(answerFacts{tried: true, err: errors.New("boom")}), []string{"fail: boom"}},
 		{"open", judgeAnswer(result(rawshake.Open, match.SYNACK, nil)), []string{"ok: 192.0.2.1:443 is open (syn-ack) after 0.412 ms"}},
 		{"no fix, drops", judgeAnswer(drops), []string{"ok: is closed (rst)", "warn: dropped 4 packets"}},
+		{"no time", judgeAnswer(untold), []string{"ok: 192.0.2.1:443 is open (syn-ack)"}},
 		{"silent", judgeAnswer(result(rawshake.Filtered, match.Timeout, nil)), []string{"warn: stays silent | rawshake check --trace 192.0.2.1:443"}},
 		{"router", judgeAnswer(router), []string{"warn: admin-prohibited, says 192.0.2.254 | --trace"}},
 		{"dead neighbour", judgeAnswer(result(rawshake.Unreachable, match.NoNeighbour, syscall.EHOSTUNREACH)), []string{"warn: nobody answers ARP | ip neighbour show 192.0.2.1"}},
@@ -213,5 +216,8 @@ func TestJudgeAnswer(t *testing.T) {
 		{"translated", judgeAnswer(translated), []string{"ok: is open", "info: 10.0.0.9:8443 answered for 192.0.2.1:443 | grep -n dnat"}},
 	} {
 		j.check(t)
+	}
+	if text := judgeAnswer(untold)[0].Text; strings.Contains(text, "after") {
+		t.Error(text)
 	}
 }
