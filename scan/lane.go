@@ -27,6 +27,7 @@ type lane struct {
 	wire    engine.Wire
 	feed    *feed
 	pace    *pacer
+	paced   bool // there is a rate to keep
 	timeout time.Duration
 	keep    func(match.State) bool
 
@@ -64,9 +65,11 @@ func (l *lane) Settle(_ uint32, v *engine.Verdict) {
 
 // run scans the lane's share.
 func (l *lane) run(number int) {
-	runtime.LockOSThread() // for the timer slack, which belongs to the thread
-	defer runtime.UnlockOSThread()
-	unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // 50 µs by default: too coarse for a steady rate
+	if l.paced { // the timer slack belongs to the thread; 50 µs, the default, is too coarse for a steady rate
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
+	}
 	for !l.stop.Load() {
 		l.snapshot(number)
 		wait := l.fill()

@@ -84,7 +84,7 @@ func (s *Scan) openLane(i int, wire engine.Wire, ports []uint16) (err error) {
 	c := s.cfg
 	n := c.lanes()
 	l := &lane{
-		wire: wire, timeout: c.timeout(), keep: c.Keep, results: s.results, free: s.free,
+		wire: wire, paced: c.rate() > 0, timeout: c.timeout(), keep: c.Keep, results: s.results, free: s.free,
 		pace: &pacer{limiter: s.limiter, base: time.Since(s.opened)},
 	}
 	if l.feed, err = newFeed(c, i, n); err != nil {
