@@ -59,6 +59,41 @@ func TestSituationUnreachable(t *testing.T) {
 	})
 }
 
+// TestDifferenceTooBig: connect(2) takes an ICMP error that asks for smaller packets for advice, goes on and times out, though a SYN
+// cannot get smaller; likewise one about fragments that did not come together, which a SYN does not have.
+func TestDifferenceTooBig(t *testing.T) {
+	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
+		peer := n.Host("peer")
+		peer.Script(t, func(p lab.Packet) []lab.Answer {
+			if p.Flags() != "S" {
+				return nil
+			}
+			e := p.Error(p.Dst.Addr(), 3, 4)
+			switch {
+			case p.Dst.Port() == 81:
+				e.Type, e.Code = 11, 1
+			case p.Dst.Addr().Is6():
+				e.Type, e.Code = 2, 0
+			}
+			e.MTU = 1280
+			return lab.After(5*time.Millisecond, e) // see TestLabICMP
+		})
+		eachMethod(t, func(t *testing.T, config Config) {
+			c := started(t, NewCheckerConfig(config))
+			for target, errno := range map[string]syscall.Errno{
+				at(peer.V4, 80): syscall.EMSGSIZE, at(peer.V6, 80): syscall.EMSGSIZE, at(peer.V4, 81): syscall.EHOSTUNREACH,
+			} {
+				err := c.CheckAddr(target, 900*time.Millisecond)
+				if config.Method == MethodRaw {
+					wantErrConnect(t, err, errno)
+				} else if err != ErrTimeout {
+					t.Errorf("connect to %s: %v, want ErrTimeout", target, err)
+				}
+			}
+		})
+	})
+}
+
 func TestSituationNoRoute(t *testing.T) {
 	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
 		prober, peer := n.Prober(), n.Host("peer")

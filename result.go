@@ -42,7 +42,8 @@ type Result struct {
 	Time    time.Time      // of the verdict
 
 	// Err is the errno (a syscall.Errno) that connect(2) would have given: for closed, for unreachable, and for what kept
-	// an unsent probe from the wire. It is nil for open and filtered.
+	// an unsent probe from the wire. It is nil for open and filtered. After ICMP's "fragmentation needed", "packet too
+	// big" and IPv4's "reassembly time exceeded" connect(2) goes on; here they are EMSGSIZE, EMSGSIZE and EHOSTUNREACH.
 	Err error
 }
 

@@ -8,8 +8,12 @@ import (
 	"github.com/rawshake/rawshake/craft"
 )
 
-// errnoOf returns what connect(2) gives after such a reply: icmp_err_convert in net/ipv4/icmp.c, icmpv6_err_convert in
-// net/ipv6/icmp.c, and 0 where it goes on or succeeds.
+// errnoOf returns what connect(2) gives after such a reply, and 0 where it succeeds: icmp_err_convert in net/ipv4/icmp.c,
+// icmpv6_err_convert in net/ipv6/icmp.c. It differs on purpose after two errors that connect(2) goes on after, to time out in the
+// end. For us they are answers like the others, with the errno that those tables have for them: EMSGSIZE for "fragmentation needed" and
+// "packet too big" (tcp_v4_err in net/ipv4/tcp_ipv4.c takes the smaller MTU and has the SYN, which cannot get smaller, repeated; when it
+// gives up, tcp_v4_mtu_reduced may have left the same errno), and EHOSTUNREACH for IPv4's "reassembly time exceeded" (icmp_unreach
+// counts it and drops it).
 func errnoOf(r *craft.Reply) syscall.Errno {
 	switch {
 	case r.Kind == craft.RST:

@@ -13,8 +13,8 @@ import (
 	"github.com/rawshake/rawshake/match"
 )
 
-// icmpError is what an ICMP error must come to. The errno is what connect(2) gives: icmp_err_convert in net/ipv4/icmp.c,
-// tab_unreach in net/ipv6/icmp.c.
+// icmpError is what an ICMP error must come to. The errno is that of icmp_err_convert in net/ipv4/icmp.c, tab_unreach in
+// net/ipv6/icmp.c, which is what connect(2) gives unless it goes on (3/4, 11/1, and 2/0 of ICMPv6).
 type icmpError struct {
 	typ, code uint8
 	reason    match.Reason
@@ -40,6 +40,7 @@ var icmpErrors4 = []icmpError{
 	{3, 15, match.AdminProhibited, syscall.EHOSTUNREACH},
 	{3, 99, match.ICMPOther, syscall.EHOSTUNREACH},
 	{11, 0, match.TTLExceeded, syscall.EHOSTUNREACH},
+	{11, 1, match.TTLExceeded, syscall.EHOSTUNREACH},
 	{12, 0, match.ParameterProblem, syscall.EPROTO},
 }
 

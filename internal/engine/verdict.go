@@ -20,7 +20,7 @@ type Verdict struct {
 	Attempt int
 	RTT     time.Duration
 	Time    int64         // Unix time in ns: the receive stamp of the answer, or when the verdict fell
-	Errno   syscall.Errno // what connect(2) would have given; 0 if it would have succeeded or timed out
+	Errno   syscall.Errno // what connect(2) would have given, see errnoOf; 0 if it would have succeeded or timed out
 
 	TTL        uint8
 	Window     uint16
