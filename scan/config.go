@@ -51,7 +51,7 @@ type Config struct {
 	Interface   string             // that SYNs leave from; if empty, the routing table chooses
 	SourcePorts rawshake.PortRange // that our ports come from; if zero, the kernel chooses
 	TTL, TOS    uint8              // if TTL is zero, 64
-	Mark        uint32             // SO_MARK; packet sockets do not route by it, so it makes the scan use raw IP sockets
+	Mark        uint32             // SO_MARK; whole frames are not routed by it, so it makes the scan use raw IP sockets
 	Options     rawshake.Style     // TCP options of the SYN
 
 	// Scope, if not nil, is asked for the destination of every packet, RST included.

@@ -53,7 +53,7 @@ type Path struct {
 	Zone      string     // of link-local targets
 	Gateway   netip.Addr // invalid when targets are neighbours, or there are no neighbours on it
 	OnLink    bool       // targets are neighbours: each has a link address of its own
-	Link      [14]byte   // Ethernet header of the next hop, for packet sockets
+	Link      [14]byte   // Ethernet header of the next hop, for whole frames
 }
 
 // Neighbour is what the kernel knows of a neighbour's link address.

@@ -1,0 +1,52 @@
+//go:build linux && !android
+
+package scan
+
+import (
+	"errors"
+	"net"
+	"runtime"
+	"syscall"
+	"testing"
+
+	"github.com/rawshake/rawshake/internal/lab"
+	"github.com/rawshake/rawshake/raw"
+)
+
+// Whether a scan has AF_XDP for all lanes, for one or for none, because others have the queues: the verdicts and the packets are the
+// same.
+func TestLabLink(t *testing.T) {
+	for name, taken := range map[string]int{"AF_XDP": 0, "both": 1, "packet sockets": runtime.NumCPU()} {
+		t.Run(name, func(t *testing.T) {
+			both(t, 12, func(t *testing.T, n *lab.Net, prefix string) {
+				takeQueues(t, taken)
+				peer := n.Host("peer").Respond(t, lab.Responder{Mixed: true})
+				all := space(t, "80", prefix)
+				tally, totals := scanAll(t, Config{Targets: all, Rate: -1, Lanes: 2, Timeout: 300 * ms}, nil)
+				tally.fated(t, peer, totals)
+				if totals.SendErrors != 0 {
+					t.Errorf("%d send errors", totals.SendErrors)
+				}
+			})
+		})
+	}
+}
+
+// takeQueues opens AF_XDP sockets on the first transmit queues of the way to the peer, until the end of t.
+func takeQueues(t *testing.T, n int) {
+	t.Helper()
+	i, err := net.InterfaceByName("eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for queue := range n {
+		s, err := raw.OpenXDP(i.Index, queue, 0)
+		if errors.Is(err, syscall.ENOPROTOOPT) || errors.Is(err, syscall.EAFNOSUPPORT) {
+			return // an older kernel: they are packet sockets anyway
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+	}
+}
