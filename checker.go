@@ -33,6 +33,7 @@ type Checker struct {
 
 	mu      sync.Mutex
 	current *run          // of the CheckingLoop that has been called; nil without one
+	latest  *run          // the last one that there was, for Close: after it has ended, it still lets go of things
 	ready   chan struct{} // closed while live is set; made on demand
 }
 
@@ -114,7 +115,7 @@ func (c *Checker) begin() *run {
 	}
 	r := &run{done: make(chan struct{})}
 	r.ctx, r.stop = context.WithCancelCause(context.Background())
-	c.current = r
+	c.current, c.latest = r, r
 	return r
 }
 
@@ -192,10 +193,11 @@ func (c *Checker) IsReady() bool { return c.live.Load() != nil }
 // PollerFd returns -1, as tcp-shaker does without a loop: no descriptor stands for a Checker.
 func (c *Checker) PollerFd() int { return -1 }
 
-// Close stops the loop, if one runs, and waits until CheckingLoop has let go of everything. The error is always nil.
+// Close stops the loop, if one runs, and waits until CheckingLoop has let go of everything; so does a Close at the same time. The
+// error is always nil.
 func (c *Checker) Close() error {
 	c.mu.Lock()
-	r := c.current
+	r := c.latest
 	c.mu.Unlock()
 	if r != nil && !c.permanent {
 		r.stop(ErrCheckerStopped)

@@ -237,3 +237,23 @@ func TestClose(t *testing.T) {
 		}
 	})
 }
+
+// TestCloseTwice: a Close that comes when the loop has ended waits until it has let go of the sockets.
+func TestCloseTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := silence()
+		b.slow = time.Second
+		c := withBackend(b)
+		c.config.Trace = func(TracePacket) {} // an engine of its own, which is closed with the loop
+		go c.CheckingLoop(context.Background())
+		<-c.WaitReady()
+		for i := range 3 {
+			time.AfterFunc(time.Duration(i)*400*time.Millisecond, func() {
+				if c.Close(); b.closed.Load() != 1 {
+					t.Errorf("Close %d returned, and the backend was closed %d times", i, b.closed.Load())
+				}
+			})
+		}
+		time.Sleep(time.Minute)
+	})
+}

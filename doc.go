@@ -17,8 +17,7 @@
 //
 // [Prober.Probe] and [Prober.ProbeAll] take a [context.Context] and return its cause when it ends first; [Prober.Close] ends
 // them, too. The calls of tcp-shaker's API have the signatures that they have there: [Checker.CheckAddr] ends with its timeout
-// or with [Checker.CheckingLoop], which has a context. Close takes none, because it waits for nobody else: it ends what is
-// pending and returns when the sockets are closed and the goroutines gone.
+// or with [Checker.CheckingLoop], which has a context. Close takes none, because it waits for nobody else.
 //
 // # Privileges
 //

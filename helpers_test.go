@@ -76,7 +76,8 @@ func runOnce(t *testing.T, c *Checker) {
 // stub is a backend that a function answers for.
 type stub struct {
 	answer func(ctx context.Context, target netip.AddrPort, timeout time.Duration) (Result, error)
-	closed atomic.Int32
+	slow   time.Duration // that closing takes
+	closed atomic.Int32  // how often it was closed
 }
 
 func (s *stub) probe(ctx context.Context, target netip.AddrPort, timeout time.Duration) (Result, error) {
@@ -90,6 +91,7 @@ func (s *stub) probeAll(context.Context, iter.Seq[netip.AddrPort]) iter.Seq2[Res
 func (s *stub) stats() Stats { return Stats{} }
 
 func (s *stub) close() error {
+	time.Sleep(s.slow)
 	s.closed.Add(1)
 	return nil
 }

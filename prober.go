@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,6 +19,9 @@ var ErrClosed = net.ErrClosed
 type Prober struct {
 	cfg     Config
 	backend backend
+
+	closing atomic.Bool
+	closed  chan struct{} // closed when the first Close has ended
 }
 
 // backend is a way to probe: the raw engine or connect(2). All methods are safe for concurrent use.
@@ -40,7 +44,7 @@ func New(c Config) (*Prober, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rawshake: %w", err)
 	}
-	return &Prober{cfg: c, backend: b}, nil
+	return &Prober{cfg: c, backend: b, closed: make(chan struct{})}, nil
 }
 
 // open chooses the backend.
@@ -81,8 +85,16 @@ func (p *Prober) ProbeAll(ctx context.Context, targets iter.Seq[netip.AddrPort])
 // Stats returns the counters since New. It is cheap enough to be polled.
 func (p *Prober) Stats() Stats { return p.backend.stats() }
 
-// Close ends what is pending with ErrClosed, closes the sockets and waits for the goroutines. Further calls return ErrClosed.
-func (p *Prober) Close() error { return p.backend.close() }
+// Close ends what is pending with ErrClosed, closes the sockets and waits for the goroutines. Further calls, at the same time or
+// later, wait until that is done and return ErrClosed. A [Config.Trace] must not call it.
+func (p *Prober) Close() error {
+	if p.closing.Swap(true) {
+		<-p.closed
+		return ErrClosed
+	}
+	defer close(p.closed)
+	return p.backend.close()
+}
 
 func unmap(ap netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())

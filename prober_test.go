@@ -7,6 +7,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rawshake/rawshake/internal/loopback"
@@ -100,6 +101,43 @@ func TestProberClosed(t *testing.T) {
 		if len(errs) != 1 || errs[0] != ErrClosed {
 			t.Errorf("ProbeAll: %v, want ErrClosed", errs)
 		}
+	})
+}
+
+// TestProberClosedTwice: nobody comes back from Close before everything is closed, and only one tells of it.
+func TestProberClosedTwice(t *testing.T) {
+	eachMethod(t, func(t *testing.T, config Config) {
+		p := prober(t, config)
+		var errs [4]error
+		var all sync.WaitGroup
+		for i := range errs {
+			all.Go(func() { errs[i] = p.Close() })
+		}
+		all.Wait()
+		nils := 0
+		for _, err := range errs {
+			if err == nil {
+				nils++
+			} else if err != ErrClosed {
+				t.Errorf("Close: %v", err)
+			}
+		}
+		if nils != 1 || p.Close() != ErrClosed {
+			t.Errorf("%d calls of Close closed it; then %v", nils, p.Close())
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		b := &stub{slow: time.Second}
+		p := &Prober{backend: b, closed: make(chan struct{})}
+		for range 3 {
+			go func() {
+				if p.Close(); b.closed.Load() != 1 {
+					t.Errorf("Close returned, and the backend was closed %d times", b.closed.Load())
+				}
+			}()
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
 	})
 }
 
