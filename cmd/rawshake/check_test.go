@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/rawshake/rawshake/internal/loopback"
 )
 
 // The tests of this file probe by connect, which needs no privilege; those with raw packets are in the lab.
@@ -18,19 +20,7 @@ import (
 // closedPort returns a port of 127.0.0.1 on which nobody listens.
 func closedPort(t *testing.T) uint16 {
 	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { syscall.Close(fd) })
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	name, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return uint16(name.(*syscall.SockaddrInet4).Port) // bound and not listening: it stays ours and closed
+	return portOf(loopback.Closed(t, "127.0.0.1:0"))
 }
 
 func at(port uint16) string { return fmt.Sprintf("127.0.0.1:%d", port) }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"regexp"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rawshake/rawshake/internal/loopback"
 )
 
 // roleVariable tells this test binary to be something else than tests: "command" makes it rawshake itself, so that what is tested needs
@@ -151,19 +154,8 @@ func golden(t *testing.T, what, got, want string) {
 // listen opens a port on loopback until the end of t.
 func listen(t *testing.T, host string) uint16 {
 	t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			conn.Close()
-		}
-	}()
-	return uint16(l.Addr().(*net.TCPAddr).Port)
+	addr, _ := loopback.Open(t, net.JoinHostPort(host, "0"))
+	return portOf(addr)
 }
+
+func portOf(addr string) uint16 { return netip.MustParseAddrPort(addr).Port() }

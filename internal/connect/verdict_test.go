@@ -124,14 +124,14 @@ func TestWithoutSocket(t *testing.T) {
 }
 
 func TestToItself(t *testing.T) {
-	addr := netip.MustParseAddrPort(loopback.Closed(t, "127.0.0.1:0"))
+	addr := netip.MustParseAddrPort(loopback.Free(t, "127.0.0.1:0"))
 	p := open(t, Config{Source: addr.Addr(), SourcePorts: PortRange{addr.Port(), addr.Port()}})
 	want(t, probe(t, p, addr.String(), 5*time.Second), match.Closed, match.RST, syscall.ECONNREFUSED)
 }
 
 func TestFromPorts(t *testing.T) {
 	addr, _ := loopback.Open(t, "127.0.0.1:0")
-	first := min(netip.MustParseAddrPort(loopback.Closed(t, "127.0.0.1:0")).Port(), 65530)
+	first := min(netip.MustParseAddrPort(loopback.Free(t, "127.0.0.1:0")).Port(), 65530)
 	ports := PortRange{First: first, Last: first + 4}
 	p := open(t, Config{Source: netip.MustParseAddr("127.0.0.1"), SourcePorts: ports})
 	for range 20 {

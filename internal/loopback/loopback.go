@@ -35,8 +35,28 @@ func Open(t testing.TB, addr string) (string, *atomic.Int64) {
 	return l.Addr().String(), accepted
 }
 
-// Closed returns an address where nobody listens.
+// Closed returns an address where nobody listens, and nobody can before the test ends: it is our end of a connection.
 func Closed(t testing.TB, addr string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Skipf("no listener on %s: %v", addr, err)
+	}
+	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: l.Addr().(*net.TCPAddr).IP}}
+	c, err := from.Dial("tcp", l.Addr().String())
+	if err != nil {
+		l.Close()
+		t.Fatalf("a closed port: %v", err)
+	}
+	t.Cleanup(func() {
+		l.Close() // resets what it did not accept, so nothing lingers
+		c.Close()
+	})
+	return c.LocalAddr().String()
+}
+
+// Free returns an address that nobody uses at the moment.
+func Free(t testing.TB, addr string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", addr)
 	if err != nil {

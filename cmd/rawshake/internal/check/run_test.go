@@ -16,18 +16,8 @@ import (
 
 	"github.com/rawshake/rawshake"
 	"github.com/rawshake/rawshake/cmd/rawshake/internal/exit"
+	"github.com/rawshake/rawshake/internal/loopback"
 )
-
-// listen opens a port on loopback until the end of t.
-func listen(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	return l.Addr().String() // the backlog takes the connections
-}
 
 // options are a check of targets by connect.
 func options(t *testing.T, l Lookup, targets ...string) (o Options, stdout, stderr *bytes.Buffer) {
@@ -45,7 +35,7 @@ func options(t *testing.T, l Lookup, targets ...string) (o Options, stdout, stde
 
 // TestEveryTargetOnce: what goes in comes out once, whatever the number of places.
 func TestEveryTargetOnce(t *testing.T) {
-	addr := listen(t)
+	addr, _ := loopback.Open(t, "127.0.0.1:0")
 	_, port, _ := net.SplitHostPort(addr)
 	for _, parallel := range []int{1, 3, 1000} {
 		o, stdout, _ := options(t, Lookup{Resolver: &book{}}, addr, "127.0.0.0/27:"+port, "none.example:80", addr)
@@ -77,7 +67,7 @@ func (b *slowBook) LookupNetIP(ctx context.Context, network, host string) (addrs
 
 // TestSlowNameStopsNobody: the others get their verdicts, and a signal ends the wait.
 func TestSlowNameStopsNobody(t *testing.T) {
-	addr := listen(t)
+	addr, _ := loopback.Open(t, "127.0.0.1:0")
 	names := []string{}
 	for i := range 2 * lookups {
 		names = append(names, fmt.Sprintf("slow.example:%d", i+1))
@@ -111,7 +101,8 @@ func (s *signalling) Write(b []byte) (int, error) {
 
 // TestPeriod: rounds keep their distance, and a late one is not made up for by a burst.
 func TestPeriod(t *testing.T) {
-	o, stdout, stderr := options(t, Lookup{}, listen(t))
+	addr, _ := loopback.Open(t, "127.0.0.1:0")
+	o, stdout, stderr := options(t, Lookup{}, addr)
 	o.Count, o.Period = 5, 40*time.Millisecond
 	start := time.Now()
 	if err := Run(t.Context(), o); err != nil {
@@ -130,7 +121,8 @@ func TestPeriod(t *testing.T) {
 
 // TestWriterFails: a consumer that fails stops the check.
 func TestWriterFails(t *testing.T) {
-	o, _, _ := options(t, Lookup{}, listen(t))
+	addr, _ := loopback.Open(t, "127.0.0.1:0")
+	o, _, _ := options(t, Lookup{}, addr)
 	o.Count, o.Period = 0, time.Millisecond
 	o.Stdout = failing{}
 	err := Run(t.Context(), o)

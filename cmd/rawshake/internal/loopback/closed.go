@@ -1,6 +1,6 @@
 //go:build linux && !android
 
-// Package loopback makes ports on loopback for trials.
+// Package loopback makes ports on loopback for what doctor and demo try. Tests have the module's internal/loopback.
 package loopback
 
 import (
