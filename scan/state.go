@@ -3,6 +3,8 @@
 package scan
 
 import (
+	"time"
+
 	"github.com/rawshake/rawshake/internal/engine"
 	"github.com/rawshake/rawshake/match"
 	"github.com/rawshake/rawshake/scan/target"
@@ -20,8 +22,31 @@ type LaneState struct {
 	Position uint64      // in the lane's share of the order: everything before it was taken
 	Pending  target.List // taken, and without a verdict
 
-	totals Totals // of this session
+	totals  Totals // of this session, without SendTime: lanes send side by side
+	sending span
 }
+
+// span is the time from one event to another; zero: none yet.
+type span struct{ first, last time.Time }
+
+// with returns the span of two.
+func (s span) with(o span) span {
+	switch {
+	case o.first.IsZero():
+		return s
+	case s.first.IsZero():
+		return o
+	}
+	if o.first.Before(s.first) {
+		s.first = o.first
+	}
+	if o.last.After(s.last) {
+		s.last = o.last
+	}
+	return s
+}
+
+func (s span) length() time.Duration { return s.last.Sub(s.first) }
 
 // Totals are the counters of a scan since its beginning, over all its sessions.
 type Totals struct {
@@ -34,6 +59,8 @@ type Totals struct {
 	RingDrops  uint64
 	SendErrors uint64
 	Requeued   uint64 // targets that got an extra attempt because our ring dropped packets
+
+	SendTime time.Duration // from the first SYN of a session to its last, added up
 }
 
 // Done returns how many targets have their verdict.
@@ -56,6 +83,7 @@ func (t *Totals) add(o Totals) {
 	t.RingDrops += o.RingDrops
 	t.SendErrors += o.SendErrors
 	t.Requeued += o.Requeued
+	t.SendTime += o.SendTime
 }
 
 // totalsOf reads a shard's counters.

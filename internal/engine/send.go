@@ -242,7 +242,11 @@ func (s *Shard) flushBatch(b *batch) {
 		if sent > 1 {
 			end = time.Since(s.epoch)
 		}
+		syns := s.counters.SYNSent
 		s.spread(b, from, from+sent, start, end)
+		if s.counters.SYNSent != syns {
+			s.sent(start, end)
+		}
 		s.at = end
 		from += sent
 		if sent == 0 && err == nil {
@@ -254,6 +258,14 @@ func (s *Shard) flushBatch(b *batch) {
 		}
 	}
 	b.n = 0
+}
+
+// sent notes that SYNs have left between start and end.
+func (s *Shard) sent(start, end time.Duration) {
+	if s.firstSYN.Load() == 0 {
+		s.firstSYN.Store(int64(start) + 1)
+	}
+	s.lastSYN.Store(int64(end) + 1)
 }
 
 // spread tells places from up to to when they left, between start and end: a SYN took twice as long as a RST, because on a short

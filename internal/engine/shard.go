@@ -71,6 +71,8 @@ type Shard struct {
 	onReply func(*Arrival)
 
 	counters Counters
+	firstSYN atomic.Int64 // ns since epoch, and one; 0: none has left
+	lastSYN  atomic.Int64 // likewise
 	shown    [9]atomic.Uint64
 	verdicts [match.NumStates]atomic.Uint64
 	pending  atomic.Int64
@@ -306,6 +308,16 @@ func (s *Shard) publish() {
 	if n := int64(s.Len()); s.pending.Load() != n {
 		s.pending.Store(n)
 	}
+}
+
+// Sending returns when the first SYN left and when the latest one did, both zero before the first. SYNs that leave together count
+// from the beginning to the end of the system call. Any goroutine may call it.
+func (s *Shard) Sending() (first, last time.Time) {
+	from, to := s.firstSYN.Load(), s.lastSYN.Load()
+	if from == 0 || to == 0 {
+		return first, last
+	}
+	return s.epoch.Add(time.Duration(from - 1)), s.epoch.Add(time.Duration(to - 1))
 }
 
 // Count returns the counters as they are now. Only the owner may call it; others call Counters.

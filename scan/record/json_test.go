@@ -225,7 +225,7 @@ func TestRunJSON(t *testing.T) {
 		Seed        int     `json:"seed"`
 		Shard       string  `json:"shard"`
 		Complete    bool    `json:"complete"`
-	}{1, "run", "2026-11-20T15:16:50.123456789Z", 10, 1000, 0.3, 3333.3, 1, 2, 3, 3, 1, 6, 7, 8, 9, 11, 12, "2/3", true})
+	}{1, "run", "2026-11-20T15:16:50.123456789Z", 10, 1000, 0.3, 3330, 1, 2, 3, 3, 1, 6, 7, 8, 9, 11, 12, "2/3", true})
 	if got := string(r.AppendJSON(nil)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -13,7 +13,7 @@ type Run struct {
 	Time        time.Time     `json:"ts,omitzero"`
 	Targets     uint64        `json:"targets"`     // targets of this shard, duplicates merged
 	ProbesSent  uint64        `json:"probes_sent"` // SYNs, retransmissions included
-	SendTime    time.Duration `json:"send_ns"`     // how long SYNs were being sent; send_seconds in the record
+	SendTime    time.Duration `json:"send_ns"`     // from the first SYN to the last; send_seconds in the record
 	Open        uint64        `json:"open"`        // verdicts
 	Closed      uint64        `json:"closed"`      //
 	Unreachable uint64        `json:"unreachable"` //
@@ -29,12 +29,13 @@ type Run struct {
 	Complete    bool          `json:"complete"`    // every target has its verdict and no loss of ours is unaccounted for
 }
 
-// Rate returns the SYNs per second while sending, rounded to a tenth; 0 when nothing was sent.
+// Rate returns the SYNs per second while sending, rounded to a tenth: those behind the first, over the time from the first to the last,
+// so that two SYNs a second apart are one a second. It is 0 when fewer than two were sent.
 func (r *Run) Rate() float64 {
-	if r.SendTime <= 0 {
+	if r.SendTime <= 0 || r.ProbesSent < 2 {
 		return 0
 	}
-	return math.Round(float64(r.ProbesSent)/r.SendTime.Seconds()*10) / 10
+	return math.Round(float64(r.ProbesSent-1)/r.SendTime.Seconds()*10) / 10
 }
 
 // Count adds one verdict.

@@ -55,7 +55,7 @@ func TestRunText(t *testing.T) {
 	r := Run{Targets: 10, ProbesSent: 1000, SendTime: 300 * time.Millisecond, Open: 1, Closed: 2, Unreachable: 3, Filtered: 2,
 		Unsent: 1, Duplicates: 6, Ignored: 7, RingDrops: 8, SendErrors: 9, RSTSent: 11, Seed: 12, Shard: "2/3"}
 	want := `# INCOMPLETE: 9 of 10 targets: 1 open, 2 closed, 3 unreachable, 2 filtered, 1 unsent
-# 1000 SYNs in 0.3 s, 3333.3 a second; 11 RSTs; seed 12, shard 2/3
+# 1000 SYNs in 0.3 s, 3330 a second; 11 RSTs; seed 12, shard 2/3
 # 6 duplicate answers, 7 ignored packets, 8 dropped by our ring, 9 send errors
 `
 	if got := string(r.AppendText(nil)); got != want {
