@@ -46,11 +46,11 @@ func newEcho(slow bool) *echo {
 	return e
 }
 
-func (e *echo) Path(dst netip.Addr) (int, *engine.Path, error) {
+func (e *echo) Path(dst netip.Addr) (*engine.Path, error) {
 	if dst.Is4() {
-		return 0, &e.paths[0], nil
+		return &e.paths[0], nil
 	}
-	return 1, &e.paths[1], nil
+	return &e.paths[1], nil
 }
 
 func (e *echo) Senders() []engine.Sender                            { return []engine.Sender{e} }

@@ -8,7 +8,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/rawshake/rawshake/craft"
 	"github.com/rawshake/rawshake/match"
 )
 
@@ -71,38 +70,6 @@ func (s *Shard) refuse(target netip.AddrPort, user uint32, state match.State, re
 	s.counters.Verdicts[state]++
 	s.sink.Settle(user, v)
 	return Ticket{}, false
-}
-
-// outlet returns the number of the path to dst, with its segments made.
-func (f *family[A]) outlet(dst netip.Addr) (int, error) {
-	i, p, err := f.wire.Path(dst)
-	if err != nil {
-		return 0, err
-	}
-	for len(f.paths) <= i {
-		f.paths = append(f.paths, nil)
-	}
-	if f.paths[i] == nil || f.paths[i].Path != p {
-		o, err := f.newOutlet(p)
-		if err != nil {
-			return 0, err
-		}
-		f.paths[i] = o
-	}
-	return i, nil
-}
-
-func (s *Shard) newOutlet(p *Path) (*outlet, error) {
-	spec := craft.Spec{Source: p.Source, TTL: s.cfg.TTL, TOS: s.cfg.TOS, Style: s.cfg.Style}
-	syn, err := craft.NewSYN(spec)
-	if err != nil {
-		return nil, err
-	}
-	rst, err := craft.NewRST(spec)
-	if err != nil {
-		return nil, err
-	}
-	return &outlet{Path: p, syn: syn, rst: rst, healthyAt: -time.Hour}, nil
 }
 
 // target returns the slot's target, with the zone that the path gives it.

@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"fmt"
 	"net/netip"
 	"syscall"
 	"time"
@@ -45,31 +44,34 @@ func (k *Kernel) Neighbour(p *Path, dst netip.Addr) Neighbour {
 }
 
 // Path implements Wire.
-func (k *Kernel) Path(dst netip.Addr) (int, *Path, error) {
+func (k *Kernel) Path(dst netip.Addr) (*Path, error) {
 	route, err := k.routes.Lookup(dst)
 	if err == syscall.ENETUNREACH && k.chosenDown(dst) {
 		err = syscall.ENETDOWN
 	}
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	if !route.Source.IsValid() {
-		return 0, nil, syscall.EADDRNOTAVAIL
+		return nil, syscall.EADDRNOTAVAIL
 	}
 	for i := range k.paths {
 		if p := &k.paths[i]; p.key == route && p.zone == dst.Zone() {
 			if p.link >= 0 {
 				k.followHop(p)
 			}
-			return i, p.Path, nil
+			return p.Path, nil
 		}
 	}
 	return k.addPath(dst, route)
 }
 
-func (k *Kernel) addPath(dst netip.Addr, route raw.Route) (int, *Path, error) {
-	if len(k.paths) == match.MaxPaths {
-		return 0, nil, fmt.Errorf("more than %d ways to reach targets: %w", match.MaxPaths, syscall.ENOBUFS)
+// manyPaths is how many paths are remembered: where interfaces come and go, as with containers, most are of the past.
+const manyPaths = match.MaxPaths / 2
+
+func (k *Kernel) addPath(dst netip.Addr, route raw.Route) (*Path, error) {
+	if len(k.paths) >= manyPaths {
+		k.paths = k.paths[:0]
 	}
 	p := kernelPath{key: route, zone: dst.Zone(), link: -1, Path: &Path{
 		Sender:    sender4,
@@ -85,12 +87,12 @@ func (k *Kernel) addPath(dst netip.Addr, route raw.Route) (int, *Path, error) {
 	if k.cfg.Link && route.Kind == raw.Link && route.Gateway.IsValid() {
 		i, err := k.linkSender(route)
 		if err != nil {
-			return 0, nil, err
+			return nil, err
 		}
 		p.link = i
 	}
 	k.paths = append(k.paths, p)
-	return len(k.paths) - 1, p.Path, nil
+	return p.Path, nil
 }
 
 // linkSender returns the number of the sender of whole frames on the route's interface.

@@ -49,7 +49,8 @@ type Shard struct {
 	v4     family[[4]byte]
 	v6     family[[16]byte]
 	out    []batch
-	paths  []*outlet // by path number
+	paths  []*outlet // by number
+	vacant []int     // numbers that may be given to other paths
 	ledger *match.Ledger
 	rotor  int
 	index  [1 << 16]uint8 // source port to its index + 1
@@ -76,15 +77,6 @@ type Shard struct {
 	shown    [9]atomic.Uint64
 	verdicts [match.NumStates]atomic.Uint64
 	pending  atomic.Int64
-}
-
-// outlet is a path with the segments that leave by it.
-type outlet struct {
-	*Path
-	syn, rst *craft.Template
-
-	health    health // of the link and, unless targets are neighbours, of the next hop
-	healthyAt time.Duration
 }
 
 // New makes a shard. The wire stays the caller's to close.

@@ -15,12 +15,12 @@ import (
 // stub is a wire that takes as many packets as it is told, and brings none.
 type stub struct {
 	path   Path
+	way    func() *Path // if not nil, instead of path
 	frames [BatchSize][craft.FrameSize]byte
 	take   int // of a batch; the rest is not sent, for no reason
 	calls  int
 }
 
-func (w *stub) Path(netip.Addr) (int, *Path, error)   { return 0, &w.path, nil }
 func (w *stub) Senders() []Sender                     { return []Sender{w} }
 func (w *stub) Receive(int, func(*Arrival)) int       { return 0 }
 func (w *stub) Drops() uint64                         { return 0 }
@@ -33,6 +33,13 @@ func (w *stub) Close() error                          { return nil }
 func (w *stub) Frame(i int) []byte                    { return w.frames[i][:] }
 func (w *stub) Set(int, int, netip.Addr, *Path)       {}
 func (w *stub) Send(from, to int) (int, error)        { w.calls++; return min(w.take, to-from), nil }
+
+func (w *stub) Path(netip.Addr) (*Path, error) {
+	if w.way != nil {
+		return w.way(), nil
+	}
+	return &w.path, nil
+}
 
 // tally counts verdicts.
 type tally map[match.Reason]int

@@ -12,9 +12,8 @@ const BatchSize = 64
 
 // Wire is where packets leave and arrive. All methods but Wake are called by the owner of the shard.
 type Wire interface {
-	// Path returns the way to dst and a small number that stands for it from now on. An error is the errno that connect(2)
-	// would give.
-	Path(dst netip.Addr) (int, *Path, error)
+	// Path returns the way to dst, as a rule the same pointer for the same way. An error is the errno that connect(2) would give.
+	Path(dst netip.Addr) (*Path, error)
 	// Senders are what the Sender fields of paths name.
 	Senders() []Sender
 	// Receive calls fn for up to max packets that have arrived, without waiting, and returns how many there were.
@@ -54,6 +53,8 @@ type Path struct {
 	Gateway   netip.Addr // invalid when targets are neighbours, or there are no neighbours on it
 	OnLink    bool       // targets are neighbours: each has a link address of its own
 	Link      [14]byte   // Ethernet header of the next hop, for whole frames
+
+	number int // that stands for it in slots, if the shard's path of that number is this one; -1: none
 }
 
 // Neighbour is what the kernel knows of a neighbour's link address.

@@ -105,10 +105,10 @@ func signal(c chan struct{}) {
 }
 
 // Path implements engine.Wire: one path for each family.
-func (w *Wire) Path(dst netip.Addr) (int, *engine.Path, error) {
+func (w *Wire) Path(dst netip.Addr) (*engine.Path, error) {
 	if w.RouteErr != nil {
 		if err := w.RouteErr(dst); err != nil {
-			return 0, nil, err
+			return nil, err
 		}
 	}
 	i, source := 0, w.Source4
@@ -116,12 +116,12 @@ func (w *Wire) Path(dst netip.Addr) (int, *engine.Path, error) {
 		i, source = 1, w.Source6
 	}
 	if !source.IsValid() {
-		return 0, nil, syscall.EADDRNOTAVAIL
+		return nil, syscall.EADDRNOTAVAIL
 	}
 	if w.paths[i] == nil {
 		w.paths[i] = &engine.Path{Source: source, Interface: 1, OnLink: w.OnLink, Gateway: w.Gateway, Zone: "test0"}
 	}
-	return i, w.paths[i], nil
+	return w.paths[i], nil
 }
 
 // Senders implements engine.Wire.
