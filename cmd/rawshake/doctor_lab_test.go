@@ -5,9 +5,13 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/rawshake/rawshake/craft"
@@ -217,6 +221,49 @@ func TestLabDoctorRoute(t *testing.T) {
 		prober.Sysctl(t, "net/ipv4/conf/eth0/ignore_routes_with_linkdown", "0")
 		peer.LinkDown(t, "eth0")
 		finds(t, examine(t, peer.V4.String()), "route", "fail", "the link is down (no carrier)", "ip link show dev eth0")
+	})
+}
+
+// TestLabDoctorFrames takes away what scans send by.
+func TestLabDoctorFrames(t *testing.T) {
+	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
+		n.Prober().AddRoute(t, lab.Route{To: netip.MustParsePrefix("198.51.100.0/24"), Via: n.Host("peer").V4})
+		const target = "198.51.100.1"
+		eth0, err := net.InterfaceByName("eth0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken, err := raw.OpenXDP(eth0.Index, 0, 0)
+		if errors.Is(err, syscall.ENOPROTOOPT) || errors.Is(err, syscall.EAFNOSUPPORT) {
+			finds(t, examine(t, target), "frames", "info", "send by packet sockets", "")
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		finds(t, examine(t, target), "frames", "info", "another AF_XDP socket has transmit queue 0", "ip -details link show dev eth0")
+		taken.Close()
+		var all []found
+		free := func(f found) bool { return f.Check == "frames" && f.Level == "ok" }
+		for range 100 { // the kernel lets go of the queue a moment later
+			if all = examine(t, target); slices.ContainsFunc(all, free) {
+				break
+			}
+		}
+		finds(t, all, "frames", "ok", "scans through eth0 send by AF_XDP", "")
+		for _, f := range examine(t, n.Host("peer").V4.String()) {
+			if f.Check == "frames" {
+				t.Errorf("on the link a scan has no frames: %+v", f)
+			}
+		}
+
+		var limit unix.Rlimit
+		if err := errors.Join(unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit),
+			unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: 64 << 10, Max: limit.Max})); err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Setrlimit(unix.RLIMIT_MEMLOCK, &limit)
+		finds(t, examine(t, target), "frames", "info", "too little memory may be locked", "ulimit -l")
 	})
 }
 

@@ -221,3 +221,17 @@ func TestJudgeAnswer(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+func TestJudgeFrames(t *testing.T) {
+	for _, j := range []judged{
+		{"none", judgeFrames(nil), nil},
+		{"there", judgeFrames([]frameFacts{{"eth0", nil}}), []string{"ok: scans through eth0 send by AF_XDP"}},
+		{"old", judgeFrames([]frameFacts{{"eth0", syscall.ENOPROTOOPT}}), []string{"info: needs Linux 6.17 | uname -r"}},
+		{"refused", judgeFrames([]frameFacts{{"eth0", syscall.EAFNOSUPPORT}}), []string{"info: the kernel has none | RestrictAddressFamilies=… AF_XDP"}},
+		{"memory", judgeFrames([]frameFacts{{"eth0", syscall.ENOBUFS}}), []string{"info: too little memory may be locked | ulimit -l"}},
+		{"taken", judgeFrames([]frameFacts{{"eth0", syscall.EBUSY}}), []string{"info: another AF_XDP socket | ip -details link show dev eth0"}},
+		{"else", judgeFrames([]frameFacts{{"eth0", syscall.EIO}}), []string{"info: input/output error"}},
+	} {
+		j.check(t)
+	}
+}

@@ -61,6 +61,7 @@ func examinations() []func(*patient) []Finding {
 		func(p *patient) []Finding { return judgeReversePath(p.reversePath()) },
 		func(p *patient) []Finding { return judgeTranslators(p.translators()) },
 		func(p *patient) []Finding { return judgeRoutes(p.routes()) },
+		func(p *patient) []Finding { return judgeFrames(p.frames()) },
 		func(p *patient) []Finding { return judgeAnswer(p.answer()) },
 	}
 }
