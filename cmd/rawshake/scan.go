@@ -10,7 +10,7 @@ import (
 const scanExitCodes = `Exit codes:
   0  every target has its verdict
   1  a target has one of the states of --fail-on
-  2  a name did not resolve; all else was scanned
+  2  a name did not resolve: its targets are unsent, all others were asked
   3  the command line or a target is wrong
   4  no privilege, or a system failure such as a full disk
   5  verdicts are missing because of losses of our own
@@ -31,7 +31,8 @@ Where the format of an output does not follow from its name, write it before the
 (nmap's), as in csv:result. A name that ends in .zst is compressed.
 
 The state is saved every few seconds beside the first output. A scan that was interrupted, or killed, goes on with --resume and all
-its flags; every target is in the outputs once. A second SIGINT ends the program at once.
+its flags; every target is in the outputs once. It also stops, to go on later, when an output or the packets of --pcap cannot be
+written. A second SIGINT ends the program at once.
 
 ` + scanExitCodes,
 		Example: `  rawshake scan 10.0.0.0/8 -p 80,443 --rate 500k -o result.jsonl

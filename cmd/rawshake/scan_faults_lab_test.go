@@ -3,6 +3,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,6 +85,106 @@ func TestLabScanCheckpointFails(t *testing.T) {
 				t.Errorf("%+v", s.run)
 			}
 			os.Chmod(filepath.Join(dir, "ck"), 0o700)
+		}
+	})
+}
+
+// TestLabScanPcapFails: who asked for the packets gets all of them, or a scan that stops at once and can go on.
+func TestLabScanPcapFails(t *testing.T) {
+	lab.Test(t, wide, func(t *testing.T, n *lab.Net) {
+		n.Host("peer").Respond(t, lab.Responder{})
+		dir := t.TempDir()
+		o := scanIn(t, dir, "10.128.0.0/24", "-p", "80", "--pcap", "/dev/full", "-o", "x.jsonl")
+		o.want(t, 4)
+		contains(t, o.stderr, "--pcap: output /dev/full: no space left on device: free some space")
+
+		fifo := filepath.Join(dir, "packets")
+		if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		scan := begin(t, dir, "10.128.0.0/22", "-p", "80", "--rate", "1k", "--pcap", "packets", "-o", "x.jsonl", "--checkpoint-every", "50ms")
+		reader, err := os.Open(fifo) // waits for the writer
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.CopyN(io.Discard, reader, 30_000); err != nil { // of 1024 targets more than 140 000 bytes come
+			t.Error(err)
+		}
+		reader.Close()
+		if code := scan.code(); code != 4 {
+			t.Errorf("exit code %d", code)
+		}
+		text := scan.stderr.String()
+		contains(t, text, "INCOMPLETE: ", "--pcap: output packets: broken pipe: the program that read it has gone",
+			"to go on: rawshake scan --resume x.jsonl.checkpoint")
+		if strings.Count(text, "broken pipe") != 1 {
+			t.Errorf("it is told more than once:\n%s", text)
+		}
+		s := readScan(t, readFile(t, dir, "x.jsonl"))
+		if s.run.Complete || s.run.ProbesSent == 0 || s.run.ProbesSent > 900 {
+			t.Errorf("the scan did not stop at once: %+v", s.run)
+		}
+		if err := os.Remove(fifo); err != nil {
+			t.Fatal(err)
+		}
+		scanIn(t, dir, "--resume", "x.jsonl.checkpoint").want(t, 0)
+		if s := readScan(t, readFile(t, dir, "x.jsonl")); len(s.records) != 1024 || s.run.Open != 1024 || !s.run.Complete {
+			t.Errorf("%d records, %+v", len(s.records), s.run)
+		}
+		if len(readPcap(t, fifo)) == 0 {
+			t.Error("no packets after the resume")
+		}
+	})
+}
+
+// TestLabScanOwnLoss: while the program is stopped, more arrives than its ring holds, and again during the extra attempt that it makes
+// for such a loss. Now it cannot know whether the targets have answered, and says so in the record of the run and by the exit code.
+func TestLabScanOwnLoss(t *testing.T) {
+	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
+		peer := n.Host("peer")
+		asked := make(chan lab.Packet, 64)
+		script := peer.Script(t, func(p lab.Packet) []lab.Answer {
+			asked <- p
+			return nil
+		})
+		dir := t.TempDir()
+		// At the default rate there is one lane, and so one ring.
+		scan := begin(t, dir, peer.V4.String(), "-p", "80-82", "--attempts", "1", "-t", "500ms", "--show", "all", "-o", "x.jsonl")
+		for _, pause := range []time.Duration{600 * time.Millisecond, 1200 * time.Millisecond} {
+			var wrong lab.Segment
+			for range 3 { // attempts, the first ones and then the extra ones
+				select {
+				case p := <-asked:
+					wrong = p.PeerRST()
+				case <-time.After(5 * time.Second):
+					t.Fatalf("nothing is asked any more\n%s", scan.stderr)
+				}
+			}
+			wrong.Ack += 1000 // it answers nothing of ours, and the filter lets it in
+			flood := wrong.Bytes()
+			scan.Process.Signal(syscall.SIGSTOP)
+			for range 60_000 { // the ring has 4 MB, and each takes about 100 bytes
+				script.Send(flood)
+			}
+			time.Sleep(pause) // until the time of the probes is over
+			scan.Process.Signal(syscall.SIGCONT)
+		}
+		if code := scan.code(); code != 5 {
+			t.Errorf("exit code %d\n%s", code, scan.stderr)
+		}
+		contains(t, scan.stderr.String(), "INCOMPLETE: 3 of 3 targets: 0 open, 0 closed, 0 unreachable, 0 filtered, 3 unsent\n",
+			"3 targets asked once more because our ring had dropped packets", "3 targets unsent because of losses of our own")
+		s := readScan(t, readFile(t, dir, "x.jsonl"))
+		if s.run.Complete || s.run.Unsent != 3 || s.run.RingDrops == 0 || s.run.ProbesSent != 6 {
+			t.Errorf("%+v", s.run)
+		}
+		for at, r := range s.records {
+			if r.State != "unsent" || r.Reason != "own-loss" {
+				t.Errorf("%v: %+v", at, r)
+			}
+		}
+		if left, _ := filepath.Glob(filepath.Join(dir, "*.checkpoint*")); left != nil {
+			t.Errorf("%q is left, and nothing can be resumed", left)
 		}
 	})
 }

@@ -130,16 +130,17 @@ func TestLabScanTargets(t *testing.T) {
 		slices.Sort(rows[1:])
 		golden(t, "stdout", strings.Join(rows, "\n"), "addr,port,state,label\n10.77.1.2,80,open,\"front, \"\"door\"\"\"\n10.77.1.2,81,closed,\nfd77:0:0:1::2,80,open,six")
 
-		o = scanIn(t, t.TempDir(), "--all-addresses", "two.example:80", "gone.example:80", "-o", "jsonl:-")
+		o = scanIn(t, t.TempDir(), "--all-addresses", "two.example:80", "gone.example:80-82", "gone.example:81-83", "-o", "jsonl:-", "--show", "open,unsent", "--filter", "!(port = 81)")
 		o.want(t, 2)
-		contains(t, o.stderr, `"gone.example": does not resolve: `)
-		s := readScan(t, o.stdout)
+		contains(t, o.stderr, `"gone.example": does not resolve: `, "6 of 6 targets: 2 open, 0 closed, 0 unreachable, 0 filtered, 4 unsent\n",
+			"4 targets unsent because their names do not resolve")
+		s := readUnresolved(t, o.stdout, "gone.example:80", "gone.example:81", "gone.example:82", "gone.example:83")
 		for _, a := range []netip.Addr{peer.V4, peer.V6} {
 			if r := s.records[netip.AddrPortFrom(a, 80)]; r.Target != "two.example:80" || r.State != "open" {
 				t.Errorf("%v: %+v", a, r)
 			}
 		}
-		if s.run.Targets != 2 || !s.run.Complete {
+		if s.run.Targets != 6 || s.run.Unsent != 4 || !s.run.Complete {
 			t.Errorf("%+v", s.run)
 		}
 
@@ -163,6 +164,7 @@ func TestLabScanExitCodes(t *testing.T) {
 			at + ":80 --fail-on open":                  1,
 			at + ":80 --fail-on all":                   1,
 			at + ":81 no-such-name.onion:80":           2, // RFC 7686: resolvers do not look these up
+			"no-such-name.onion:80":                    2,
 			at + ":80 -S 10.77.1.77":                   3,
 			at + ":80 -o none/x.csv":                   4,
 			at + ":80 --checkpoint none/x":             4,

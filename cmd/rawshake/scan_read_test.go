@@ -29,6 +29,7 @@ type runRecord struct {
 	Rate                                                 float64 `json:"rate_pps"`
 	Duplicates, Ignored                                  uint64
 	RSTSent                                              uint64 `json:"rst_sent"`
+	RingDrops                                            uint64 `json:"ring_drops"`
 	Seed                                                 uint64
 	Shard                                                string
 	Complete                                             bool
@@ -90,6 +91,31 @@ func readScan(t *testing.T, text string) scanned {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// readUnresolved is readScan of an output with the records of targets whose names have no address, which it takes out. They must be
+// these, each once.
+func readUnresolved(t *testing.T, text string, want ...string) scanned {
+	t.Helper()
+	var kept strings.Builder
+	var got []string
+	for line := range strings.Lines(text) {
+		var l struct{ Addr, Target, State, Error string }
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatal(err)
+		}
+		if l.Addr != "" || l.Target == "" {
+			kept.WriteString(line)
+			continue
+		}
+		if got = append(got, l.Target); l.State != "unsent" || l.Error == "" {
+			t.Errorf("%s", line)
+		}
+	}
+	if slices.Sort(got); !slices.Equal(got, want) {
+		t.Errorf("without an address: %q, want %q", got, want)
+	}
+	return readScan(t, kept.String())
 }
 
 // readFile returns what a file of a directory holds.

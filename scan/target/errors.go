@@ -47,12 +47,14 @@ func (p place) err(text, problem string) *Error {
 	return &Error{File: p.file, Line: p.line, Text: text, Problem: problem}
 }
 
-// Unresolved is a name that did not resolve.
+// Unresolved is a target whose name did not resolve.
 type Unresolved struct {
-	File string // as in Error
-	Line int
-	Name string
-	Err  error // from the resolver
+	File  string // as in Error
+	Line  int
+	Name  string
+	Err   error // from the resolver
+	Ports Ports // its own, or those of the Spec; empty for a name to exclude
+	Label string
 }
 
 // UnresolvedError lists the names that did not resolve, in the order in which they were written.

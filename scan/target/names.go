@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 )
 
@@ -33,14 +34,15 @@ func (s *Spec) resolveNames(ctx context.Context) (map[string][]netip.Addr, []Unr
 	var skipped, fatal []Unresolved
 	for _, p := range s.pending {
 		a := answers[p.name]
-		switch u := (Unresolved{p.file, p.line, p.name, a.err}); {
-		case a.err == nil:
+		if a.err == nil {
 			pinned[p.name] = a.addrs
-		case s.SkipUnresolved && !p.exclude:
-			skipped = append(skipped, u)
-		default:
-			fatal = append(fatal, u)
+			continue
 		}
+		list := &fatal
+		if s.SkipUnresolved && !p.exclude {
+			list = &skipped
+		}
+		*list = append(*list, Unresolved{p.file, p.line, p.name, a.err, s.portsOf(p), p.label})
 	}
 	if len(fatal) > 0 {
 		return nil, nil, &UnresolvedError{fatal}
@@ -49,6 +51,17 @@ func (s *Spec) resolveNames(ctx context.Context) (map[string][]netip.Addr, []Unr
 		s.addName(p, pinned[p.name])
 	}
 	return pinned, skipped, nil
+}
+
+// portsOf returns what is asked of a name.
+func (s *Spec) portsOf(p pendingName) Ports {
+	switch {
+	case p.exclude:
+		return Ports{}
+	case p.ports == 0:
+		return s.Ports
+	}
+	return Ports{slices.Clone(s.table.get(p.ports))}
 }
 
 // addName excludes every address of a name, whatever AllAddresses says: an exclusion must hold.

@@ -119,7 +119,7 @@ func TestNameOfATarget(t *testing.T) {
 }
 
 func TestUnresolvedNames(t *testing.T) {
-	in := "10.0.0.1\ngone.example\nempty.example:80\nwww.example.net\na.example\nb.example\n"
+	in := "10.0.0.1\ngone.example dead\nempty.example:80-81\nwww.example.net\na.example\nb.example\n"
 	spec := func() *target.Spec {
 		s := &target.Spec{Ports: mustPorts(t, "7"), Resolver: zone()}
 		if err := s.Read("in", strings.NewReader(in)); err != nil {
@@ -144,6 +144,10 @@ func TestUnresolvedNames(t *testing.T) {
 	sp := compile(t, s)
 	if got := list(t, sp); got != "10.0.0.1:7 192.0.2.1:7" || len(sp.Unresolved()) != 4 {
 		t.Errorf("got %s and %d unresolved", got, len(sp.Unresolved()))
+	}
+	gone, empty := sp.Unresolved()[0], sp.Unresolved()[1]
+	if gone.Ports.String() != "7" || gone.Label != "dead" || empty.Ports.String() != "80-81" || empty.Label != "" {
+		t.Errorf("%+v, %+v", gone, empty)
 	}
 
 	// A failure adds nothing, so that the spec can be mended.

@@ -148,6 +148,9 @@ func minus(a, b []span) []span {
 // Len returns how many ports the set holds.
 func (p Ports) Len() int { return int(sizeOf(p.spans)) }
 
+// Union returns the ports that are in either set.
+func (p Ports) Union(o Ports) Ports { return Ports{merge(slices.Concat(p.spans, o.spans))} }
+
 // Contains reports whether port is in the set.
 func (p Ports) Contains(port uint16) bool {
 	_, ok := rank(p.spans, port)

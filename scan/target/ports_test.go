@@ -57,6 +57,19 @@ func TestBrokenPorts(t *testing.T) {
 	}
 }
 
+func TestPortsUnion(t *testing.T) {
+	a, b := mustPorts(t, "80,443,1000-1010"), mustPorts(t, "81,443,1011,65535")
+	for range 2 {
+		if got := a.Union(b).String(); got != "80-81,443,1000-1011,65535" {
+			t.Errorf("%v and %v are %s", a, b, got)
+		}
+		a, b = b, a
+	}
+	if got := a.Union(target.Ports{}); got.String() != a.String() || got.Len() != a.Len() {
+		t.Errorf("%v and nothing are %v", a, got)
+	}
+}
+
 func TestPortsContain(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	var parts []string

@@ -8,38 +8,70 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"sync/atomic"
 
 	"github.com/rawshake/rawshake"
 	"github.com/rawshake/rawshake/cmd/rawshake/internal/packetlog"
+	"github.com/rawshake/rawshake/scan/output"
 )
 
 // packets keeps what was sent and received in a pcapng file.
 type packets struct {
-	file   *os.File
-	log    *packetlog.Log
-	behind atomic.Int64 // bytes since the last time when all were written
+	file    *os.File
+	path    string
+	regular bool // can be cut and made durable
+	log     *packetlog.Log
+	fail    func(error)           // ends the scan
+	failed  atomic.Pointer[error] // of the first write that failed
+	behind  atomic.Int64          // bytes since the last time when all were written
 }
 
 // mostBehind bounds the bytes that wait for the disk. Beyond it, who moves packets waits, and what our ring loses meanwhile is asked
 // again.
 const mostBehind = 16 << 20
 
-// openPackets begins a file. A scan that goes on adds a section to the one there is (pcapng: a file is one or more of them).
-func openPackets(path string, goOn bool) (*packets, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+// openPackets begins a file. A scan that goes on adds a section to the one there is (pcapng: a file is one or more of them). A packet
+// that cannot be written ends the scan, as a record does: fail is told the error.
+func openPackets(path string, goOn bool, fail func(error)) (*packets, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644) // who also reads from a pipe never learns that its reader has gone
+	p := &packets{file: f, path: path, fail: fail}
 	if err != nil {
-		return nil, fmt.Errorf("--pcap: %w", err)
+		return nil, p.problem(err)
 	}
-	p := &packets{file: f}
 	if err = p.cut(goOn); err == nil {
-		p.log, err = packetlog.New(nil, f)
+		p.log, err = packetlog.New(nil, p)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("--pcap %s: %w", path, err), f.Close())
+		f.Close()
+		return nil, p.problem(err)
 	}
 	return p, nil
+}
+
+// problem says which file fails, and how to mend it.
+func (p *packets) problem(err error) error {
+	var known *output.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	var pathError *fs.PathError
+	if errors.As(err, &pathError) {
+		err = pathError.Err
+	}
+	return fmt.Errorf("--pcap: %w", &output.Error{Path: p.path, Whole: -1, Err: err})
+}
+
+// Write writes to the file for the log, which keeps to itself what goes wrong until the end.
+func (p *packets) Write(b []byte) (int, error) {
+	n, err := p.file.Write(b)
+	if err != nil {
+		err = p.problem(err)
+		p.failed.CompareAndSwap(nil, &err)
+		p.fail(err)
+	}
+	return n, err
 }
 
 // cut empties the file, or leaves its whole blocks: what a kill has torn goes away.
@@ -48,9 +80,10 @@ func (p *packets) cut(goOn bool) error {
 	if err != nil || !info.Mode().IsRegular() {
 		return err
 	}
+	p.regular = true
 	var length int64
 	if goOn {
-		if length, err = wholeBlocks(p.file); err != nil {
+		if length, err = wholeBlocks(p.path); err != nil {
 			return err
 		}
 	}
@@ -63,7 +96,12 @@ func (p *packets) cut(goOn bool) error {
 
 // wholeBlocks returns how many bytes at the beginning of a pcapng file are whole blocks. A block has its type and its length in
 // front, and the latter again behind (draft-ietf-opsawg-pcapng, 3.1).
-func wholeBlocks(file io.Reader) (n int64, err error) {
+func wholeBlocks(path string) (n int64, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
 	r := bufio.NewReaderSize(file, 1<<20)
 	for {
 		head, err := r.Peek(8)
@@ -97,10 +135,25 @@ func (p *packets) add(t rawshake.TracePacket) {
 	}
 }
 
+// sync returns when all packets so far are on the disk.
+func (p *packets) sync() error {
+	p.log.Flush()
+	if err := p.failed.Load(); err != nil {
+		return *err
+	}
+	if !p.regular {
+		return nil
+	}
+	if err := p.file.Sync(); err != nil {
+		return p.problem(err)
+	}
+	return nil
+}
+
 // close writes what is left, and returns the first error of all the writing.
 func (p *packets) close() error {
 	if err := errors.Join(p.log.Close(), p.file.Close()); err != nil {
-		return fmt.Errorf("--pcap: %w", err)
+		return p.problem(err)
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ const consentAbove = 1 << 20
 func newPlan(o *Options, set *targets.Set) (p plan, err error) {
 	p = plan{Options: o, set: set, size: o.Order.Shard.Size(set.Size()), hash: hashOf(set, o.Flags)}
 	if set.Size() == 0 {
-		return p, exit.Usagef("there is nothing to scan: %s", nothingLeft(set))
+		return p, exit.With(nothingCode(set), fmt.Errorf("there is nothing to scan: %s", nothingLeft(set)))
 	}
 	if o.Resume != nil {
 		if err := o.Resume.Check(p.hash); err != nil {
@@ -50,6 +50,14 @@ func nothingLeft(set *targets.Set) string {
 		return all[len(all)-1]
 	}
 	return "no target is named"
+}
+
+// nothingCode is the exit code of that: names that do not resolve have a code of their own.
+func nothingCode(set *targets.Set) exit.Code {
+	if len(set.Unresolved()) > 0 {
+		return exit.Unresolved
+	}
+	return exit.Usage
 }
 
 // readRates turns the rates into packets a second.

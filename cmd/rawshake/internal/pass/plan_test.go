@@ -63,21 +63,6 @@ func TestCode(t *testing.T) {
 	}
 }
 
-func TestSendClock(t *testing.T) {
-	c := sendClock{before: time.Hour}
-	c.start(7)
-	if c.look(7); c.total() != time.Hour {
-		t.Errorf("%v before anything was sent", c.total())
-	}
-	time.Sleep(20 * time.Millisecond)
-	c.look(8)
-	last := c.total()
-	time.Sleep(20 * time.Millisecond)
-	if c.look(8); c.total() != last || last < time.Hour+20*time.Millisecond {
-		t.Errorf("%v, then %v", last, c.total())
-	}
-}
-
 func TestQuoted(t *testing.T) {
 	for name, want := range map[string]string{"a/b.checkpoint": "a/b.checkpoint", "a b": "'a b'", "it's": `'it'\''s'`} {
 		if got := quoted(name); got != want {

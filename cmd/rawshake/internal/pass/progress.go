@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/rawshake/rawshake/cmd/rawshake/internal/term"
+	"github.com/rawshake/rawshake/match"
 	"github.com/rawshake/rawshake/scan/pace"
 	"github.com/rawshake/rawshake/scan/progress"
 	"golang.org/x/sys/unix"
@@ -47,8 +48,9 @@ func (r *run) stdout() io.Writer {
 
 func (r *run) snapshot() progress.Snapshot {
 	t := r.scan.Totals()
+	t.Verdicts[match.Unsent] += r.unresolved.count
 	return progress.Snapshot{
-		Total: r.scan.Targets(), Verdicts: t.Verdicts, Sent: t.SYNSent, InFlight: uint64(r.scan.InFlight()),
+		Total: r.scan.Targets() + r.unresolved.count, Verdicts: t.Verdicts, Sent: t.SYNSent, InFlight: uint64(r.scan.InFlight()),
 		RingDrops: t.RingDrops, SendErrors: t.SendErrors, Note: r.slowed(),
 	}
 }
@@ -66,7 +68,6 @@ func (r *run) slowed() string {
 func (r *run) around(ctx context.Context, requests <-chan struct{}) *sync.WaitGroup {
 	var ended sync.WaitGroup
 	ended.Go(func() { r.reporter.Run(ctx) })
-	ended.Go(func() { r.clock.run(ctx, func() uint64 { return r.scan.Totals().SYNSent }) })
 	ended.Go(func() {
 		for {
 			select {

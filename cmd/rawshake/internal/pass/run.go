@@ -3,6 +3,7 @@
 package pass
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -23,15 +24,16 @@ import (
 // run is one pass on its way.
 type run struct {
 	Options
-	set      *targets.Set
-	plan     plan
-	started  time.Time // when the scan began, if need be before a resume
-	scan     *scan.Scan
-	packets  *packets // nil: none
-	outputs  *output.Set
-	saver    *saver // nil: none
-	clock    sendClock
-	reporter *progress.Reporter
+	set        *targets.Set
+	unresolved unresolved
+	plan       plan
+	started    time.Time   // when the scan began, if need be before a resume
+	fail       func(error) // ends the scan
+	scan       *scan.Scan
+	packets    *packets // nil: none
+	outputs    *output.Set
+	saver      *saver // nil: none
+	reporter   *progress.Reporter
 }
 
 // Run scans until every target has its verdict or ctx ends. The error carries the exit code; one without text means that the
@@ -53,13 +55,15 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	boundMemory()
-	r := &run{Options: o, set: set, plan: p, started: time.Now()}
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	r := &run{Options: o, set: set, unresolved: newUnresolved(set.Unresolved(), o.Order.Shard), plan: p, started: time.Now(), fail: fail}
 	r.reporter = r.newReporter()
 	if err := r.open(); err != nil {
+		r.close()
 		return err
 	}
-	failed, err := r.pass(ctx, requests)
-	return r.finish(ctx, failed, err)
+	return r.finish(r.pass(ctx, requests))
 }
 
 // boundMemory keeps the memory of a scan near what it needs: its tables, which are made once and hold no pointers, so that collecting
@@ -73,7 +77,7 @@ func boundMemory() {
 // packet leaves.
 func (r *run) open() (err error) {
 	if r.Resume != nil {
-		r.started, r.clock.before = r.Resume.Started, r.Resume.Run.SendTime
+		r.started = r.Resume.Started
 	} else if err := r.sparesUnfinished(); err != nil {
 		return err
 	}
@@ -84,7 +88,7 @@ func (r *run) open() (err error) {
 		return exit.With(exit.System, err)
 	}
 	if r.Pcap != "" {
-		if r.packets, err = openPackets(r.Pcap, r.Resume != nil); err != nil {
+		if r.packets, err = openPackets(r.Pcap, r.Resume != nil, r.fail); err != nil {
 			return exit.With(exit.System, err)
 		}
 	}
@@ -95,17 +99,33 @@ func (r *run) open() (err error) {
 	return exit.With(exit.System, r.saver.begin())
 }
 
+// close leaves what was opened of a pass that does not begin.
+func (r *run) close() {
+	if r.scan != nil {
+		r.scan.Close()
+	}
+	if r.outputs != nil {
+		r.outputs.Close()
+	}
+	if r.packets != nil {
+		r.packets.close()
+	}
+}
+
+// openOutputs opens the outputs. The first records are those of targets without an address.
 func (r *run) openOutputs() (err error) {
 	meta := output.Meta{
 		Version: r.Version, Args: r.CommandLine, Start: r.started, Method: "raw",
 		Services: r.Targets.Ports.String(), Ports: r.Targets.Ports.Len(), Color: r.Color, Stdout: r.stdout(),
 	}
-	if r.Resume == nil {
-		r.outputs, err = output.Open(r.Outputs, meta)
-	} else {
+	if r.Resume != nil {
 		r.outputs, err = output.Resume(r.Outputs, meta, r.Resume.Outputs)
+		return err
 	}
-	return err
+	if r.outputs, err = output.Open(r.Outputs, meta); err != nil {
+		return err
+	}
+	return r.writeUnresolved()
 }
 
 // config is what the package scan is told.
@@ -140,23 +160,24 @@ func (r *run) openError(err error) error {
 	return exit.With(exit.System, err)
 }
 
-// pass runs the scan, with everything around it. The second error is that of the last checkpoint.
-func (r *run) pass(ctx context.Context, requests <-chan struct{}) (failed, unsaved error) {
+// pass runs the scan, with everything around it. It returns the signal that has ended it, if one has, and what has failed.
+func (r *run) pass(ctx context.Context, requests <-chan struct{}) (by *exit.Signal, failed error) {
 	around, stop := context.WithCancel(context.Background())
-	r.clock.start(r.scan.Totals().SYNSent)
 	ended := r.around(around, requests)
 	r.announce()
 	failed = r.scan.Run(ctx, newSink(r))
+	if s, ok := exit.BySignal(ctx); ok && errors.As(failed, &s) {
+		by, failed = &s, nil
+	}
 	if r.saver != nil {
-		unsaved = r.saver.end()
+		if unsaved := r.saver.end(); by != nil {
+			failed = unsaved
+		}
 	}
 	stop()
 	ended.Wait()
 	if r.packets != nil {
-		unwritten := r.packets.close()
-		if failed == nil {
-			failed = unwritten
-		}
+		failed = cmp.Or(failed, r.packets.close())
 	}
-	return failed, unsaved
+	return by, failed
 }

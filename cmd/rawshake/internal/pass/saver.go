@@ -21,7 +21,7 @@ type saver struct {
 	fixed   checkpoint.Checkpoint // what is the same in all of them
 	moments chan moment
 	ended   chan struct{}
-	err     error // of the last checkpoint
+	err     error // of writing the last checkpoint
 }
 
 // moment is how far the scan was when a mark was set in the outputs.
@@ -29,7 +29,6 @@ type moment struct {
 	state scan.State
 	mark  *output.Mark
 	at    time.Time
-	sent  time.Duration
 }
 
 func newSaver(r *run) *saver {
@@ -45,11 +44,14 @@ func newSaver(r *run) *saver {
 // begin writes the checkpoint of the beginning, so that a place that cannot be written to is noticed in time, and starts to wait
 // for moments.
 func (s *saver) begin() error {
-	first := moment{mark: s.run.outputs.Mark(), at: time.Now(), sent: s.run.clock.before}
+	first := moment{mark: s.run.outputs.Mark(), at: time.Now()}
 	if state := stateOf(s.run.Resume); state != nil {
 		first.state = *state
 	}
-	if s.save(first); s.err != nil {
+	if err := s.save(first); err != nil {
+		return err
+	}
+	if s.err != nil {
 		return fmt.Errorf("%w: choose another place with --checkpoint FILE, or go without by --checkpoint off", s.err)
 	}
 	go s.loop()
@@ -58,7 +60,7 @@ func (s *saver) begin() error {
 
 // take takes the moment in which it is called.
 func (s *saver) take(state scan.State) {
-	s.moments <- moment{state, s.run.outputs.Mark(), time.Now(), s.run.clock.total()}
+	s.moments <- moment{state, s.run.outputs.Mark(), time.Now()}
 }
 
 // end writes what is left, and returns the error of the last checkpoint.
@@ -80,25 +82,40 @@ func (s *saver) loop() {
 			if !more {
 				return
 			}
-			start, before := time.Now(), s.err
-			if s.save(m); s.err != nil && before == nil {
-				fmt.Fprintf(s.run.reporter, "%v; the one before stays, and the next is tried\n", s.err)
-			}
+			start := time.Now()
+			s.step(m)
 			timer.Reset(max(s.run.SaveEvery, saveShare*time.Since(start)))
 		}
 	}
 }
 
-// save makes a moment durable.
-func (s *saver) save(m moment) {
+// step saves a moment. That the checkpoint cannot be written does not end the scan: it is told once, and may pass.
+func (s *saver) step(m moment) {
+	before := s.err
+	if err := s.save(m); err != nil {
+		s.run.fail(err)
+	} else if s.err != nil && before == nil {
+		s.run.say("%v; the one before stays, and the next is tried", s.err)
+	}
+}
+
+// save makes a moment durable: first the outputs and the packets, then the checkpoint that says so. The error is that of the former, and
+// leaves the checkpoint before in force.
+func (s *saver) save(m moment) error {
+	lengths, err := m.mark.Wait()
+	if err == nil && s.run.packets != nil {
+		err = s.run.packets.sync()
+	}
+	if err != nil {
+		return err
+	}
 	c := s.fixed
-	c.Time = m.at
-	c.Run = s.run.record(m.state.Totals, m.sent)
-	c.More = more(m.state.Totals)
+	c.Time, c.Outputs = m.at, lengths
+	c.Run = s.run.record(m.state.Totals)
+	c.More = s.run.more(m.state.Totals)
 	for _, l := range m.state.Lanes {
 		c.Lanes = append(c.Lanes, checkpoint.Lane{Position: l.Position, Pending: l.Pending})
 	}
-	if c.Outputs, s.err = m.mark.Wait(); s.err == nil {
-		s.err = checkpoint.Save(s.path, &c)
-	}
+	s.err = checkpoint.Save(s.path, &c)
+	return nil
 }

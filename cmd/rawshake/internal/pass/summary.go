@@ -3,8 +3,6 @@
 package pass
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -42,33 +40,28 @@ func (r *run) say(format string, args ...any) {
 	fmt.Fprintf(r.reporter, format+"\n", args...)
 }
 
-// finish ends the outputs, tells what came of it, and chooses the exit code. failed is the error of the scan, unsaved that of its
-// last checkpoint.
-func (r *run) finish(ctx context.Context, failed, unsaved error) error {
+// finish ends the outputs, tells what came of it, and chooses the exit code. by is the signal that has ended the scan, failed the error
+// that has.
+func (r *run) finish(by *exit.Signal, failed error) error {
 	t := r.scan.Totals()
-	rec := r.record(t, r.clock.total())
-	signal, signaled := exit.BySignal(ctx)
-	signaled = signaled && errors.As(failed, &signal)
-	if signaled {
-		failed = unsaved
-	}
-	rec.Complete = failed == nil && !signaled && rec.Done() == rec.Targets && t.Incomplete == 0
-	if err := r.outputs.Finish(&rec); failed == nil {
-		failed = err
-	}
+	rec := r.record(t)
 	whole := failed == nil && rec.Done() == rec.Targets
+	rec.Complete = whole && t.Incomplete == 0
+	if err := r.outputs.Finish(&rec); failed == nil {
+		failed, whole = err, whole && err == nil
+	}
 	if whole && r.saver != nil {
 		failed = checkpoint.Remove(r.Checkpoint)
 	}
 	r.summary(&rec, t)
-	if !whole && r.saver != nil && unsaved == nil {
+	if !whole && r.saver != nil {
 		r.say("to go on: rawshake scan --resume %s", quoted(r.Checkpoint))
 	}
 	switch {
 	case failed != nil:
 		return exit.With(exit.System, failed)
-	case signaled:
-		return exit.Quietly(signal.Code())
+	case by != nil:
+		return exit.Quietly(by.Code())
 	}
 	return exit.Quietly(r.code(&rec, t))
 }
@@ -101,6 +94,9 @@ func (r *run) summary(rec *record.Run, t scan.Totals) {
 	}
 	if t.Requeued > 0 {
 		r.say("%s asked once more because our ring had dropped packets", targets.Amount(t.Requeued, "target"))
+	}
+	if n := r.unresolved.count; n > 0 {
+		r.say("%s unsent because their names do not resolve", targets.Amount(n, "target"))
 	}
 	if t.Incomplete > 0 {
 		r.say("%s unsent because of losses of our own: a lower --rate may help", targets.Amount(t.Incomplete, "target"))

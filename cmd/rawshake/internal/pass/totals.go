@@ -12,11 +12,12 @@ import (
 )
 
 // record is the outcome so far. Whether it is complete is for the end to say.
-func (r *run) record(t scan.Totals, sending time.Duration) record.Run {
+func (r *run) record(t scan.Totals) record.Run {
+	nameless := r.unresolved.count
 	return record.Run{
-		Time: time.Now(), Targets: r.scan.Targets(), ProbesSent: t.SYNSent, SendTime: sending,
+		Time: time.Now(), Targets: r.scan.Targets() + nameless, ProbesSent: t.SYNSent, SendTime: t.SendTime,
 		Open: t.Verdicts[match.Open], Closed: t.Verdicts[match.Closed], Unreachable: t.Verdicts[match.Unreachable],
-		Filtered: t.Verdicts[match.Filtered], Unsent: t.Verdicts[match.Unsent],
+		Filtered: t.Verdicts[match.Filtered], Unsent: t.Verdicts[match.Unsent] + nameless,
 		Duplicates: t.Duplicates, Ignored: t.Ignored, RingDrops: t.RingDrops, SendErrors: t.SendErrors, RSTSent: t.RSTSent,
 		Seed: r.Order.Seed, Shard: r.Order.Shard.String(),
 	}
@@ -26,10 +27,11 @@ func (r *run) record(t scan.Totals, sending time.Duration) record.Run {
 const (
 	moreIncomplete = "incomplete"
 	moreRequeued   = "requeued"
+	moreUnresolved = "unresolved" // of the unsent: those that the package scan does not know
 )
 
-func more(t scan.Totals) map[string]uint64 {
-	return map[string]uint64{moreIncomplete: t.Incomplete, moreRequeued: t.Requeued}
+func (r *run) more(t scan.Totals) map[string]uint64 {
+	return map[string]uint64{moreIncomplete: t.Incomplete, moreRequeued: t.Requeued, moreUnresolved: r.unresolved.count}
 }
 
 // stateOf is what a checkpoint says about the scan; nil when there is none, or it is from before the beginning.
@@ -40,10 +42,10 @@ func stateOf(c *checkpoint.Checkpoint) *scan.State {
 	r := c.Run
 	s := &scan.State{Totals: scan.Totals{
 		Incomplete: c.More[moreIncomplete], SYNSent: r.ProbesSent, RSTSent: r.RSTSent, Duplicates: r.Duplicates, Ignored: r.Ignored,
-		RingDrops: r.RingDrops, SendErrors: r.SendErrors, Requeued: c.More[moreRequeued],
+		RingDrops: r.RingDrops, SendErrors: r.SendErrors, Requeued: c.More[moreRequeued], SendTime: r.SendTime,
 	}}
 	v := &s.Totals.Verdicts
-	v[match.Open], v[match.Closed], v[match.Unreachable], v[match.Filtered], v[match.Unsent] = r.Open, r.Closed, r.Unreachable, r.Filtered, r.Unsent
+	v[match.Open], v[match.Closed], v[match.Unreachable], v[match.Filtered], v[match.Unsent] = r.Open, r.Closed, r.Unreachable, r.Filtered, r.Unsent-c.More[moreUnresolved]
 	for _, l := range c.Lanes {
 		s.Lanes = append(s.Lanes, scan.LaneState{Position: l.Position, Pending: l.Pending})
 	}
