@@ -21,6 +21,7 @@ type feed struct {
 	ahead []uint64 // taken, not yet handed out
 	buf   [256]uint64
 	hosts *pace.HostLimiter // nil: no such limits
+	base  time.Duration     // the shard's time zero on the scan's clock, which the limits of all lanes go by
 }
 
 // shard returns the part of the order that is scanned.
@@ -37,8 +38,19 @@ func (c Config) laneShard(lane, n int) order.Shard {
 	return order.Shard{I: s.I + s.N*uint64(lane), N: s.N * uint64(n)}
 }
 
-func newFeed(c Config, lane, lanes int) (*feed, error) {
-	f := &feed{space: c.Targets}
+// hostLimiter returns the limits of hosts and networks, for the lanes to share; nil if there are none.
+func (c Config) hostLimiter() *pace.HostLimiter {
+	if c.HostRate <= 0 && c.NetRate <= 0 {
+		return nil
+	}
+	return pace.NewHostLimiter(pace.HostConfig{PerHost: c.HostRate, PerNet: c.NetRate})
+}
+
+func newFeed(c Config, lane, lanes int, hosts *pace.HostLimiter) (*feed, error) {
+	f := &feed{space: c.Targets, hosts: hosts}
+	if hosts != nil && lane > 0 {
+		f.hosts = hosts.Share()
+	}
 	var from uint64
 	if c.Resume != nil {
 		from = c.Resume.Lanes[lane].Position
@@ -50,10 +62,6 @@ func newFeed(c Config, lane, lanes int) (*feed, error) {
 			f.ahead = append(f.ahead, i)
 		}
 	}
-	if c.HostRate > 0 || c.NetRate > 0 {
-		n := float64(lanes)
-		f.hosts = pace.NewHostLimiter(pace.HostConfig{PerHost: c.HostRate / n, PerNet: c.NetRate / n})
-	}
 	var err error
 	f.order, err = order.NewIterator(order.New(c.Targets.Size(), c.Seed), c.laneShard(lane, lanes), from)
 	return f, err
@@ -62,7 +70,7 @@ func newFeed(c Config, lane, lanes int) (*feed, error) {
 // next returns a target that may be asked now; or false, and how long until it is worth coming again.
 func (f *feed) next(now time.Duration) (netip.AddrPort, bool, time.Duration) {
 	if f.hosts != nil {
-		return f.politely(int64(now))
+		return f.politely(int64(f.base + now))
 	}
 	i, ok := f.take()
 	if !ok {
@@ -92,6 +100,9 @@ func (f *feed) politely(now int64) (netip.AddrPort, bool, time.Duration) {
 	}
 	return netip.AddrPort{}, false, f.due(now)
 }
+
+// again counts a later attempt to a host.
+func (f *feed) again(now time.Duration, to netip.Addr) { f.hosts.Charge(int64(f.base+now), to) }
 
 // due returns how long until a waiting target's time comes.
 func (f *feed) due(now int64) time.Duration {

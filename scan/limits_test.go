@@ -115,9 +115,12 @@ func TestHostAndNetRate(t *testing.T) {
 		{"host/open", hosts, 10, 0, 1, 2, wiretest.Open},
 		{"host/lanes", hosts, 10, 0, 2, 1, wiretest.Silent},
 		{"host/lanes/attempts", hosts, 10, 0, 2, 2, wiretest.Silent},
+		{"host/lanes/slow", hosts, 0.7, 0, 4, 1, wiretest.Closed},
 		{"net/silent", nets, 0, 20, 1, 1, wiretest.Silent},
+		{"net/lanes", nets, 0, 20, 3, 1, wiretest.Open},
 		{"net/attempts", nets, 0, 20, 2, 2, wiretest.Silent},
 		{"both", hosts, 10, 15, 1, 2, wiretest.Closed},
+		{"both/lanes", hosts, 10, 15, 3, 1, wiretest.Silent},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -139,12 +142,12 @@ func TestHostAndNetRate(t *testing.T) {
 				}
 				for a, sent := range byHost {
 					if c.host > 0 {
-						polite(t, a, sent, c.host, c.lanes*c.attempts)
+						polite(t, a, sent, c.host, c.attempts)
 					}
 				}
 				for p, sent := range byNet {
 					if c.net > 0 {
-						polite(t, p, sent, c.net, c.lanes*c.attempts)
+						polite(t, p, sent, c.net, c.attempts)
 					}
 				}
 			})
@@ -152,9 +155,15 @@ func TestHostAndNetRate(t *testing.T) {
 	}
 }
 
-// polite checks that in every second no more SYNs left than the limit says, and on the whole neither.
+// polite checks that in every second no more SYNs left than the limit says, and on the whole neither. First attempts keep their distance;
+// later ones, of which several may be due together, count for those after them.
 func polite(t *testing.T, who any, sent []flying, limit float64, together int) {
 	t.Helper()
+	for i := 1; i < len(sent) && together == 1; i++ {
+		if d, least := sent[i].at.Sub(sent[i-1].at), time.Duration(0.9e9/limit)-time.Microsecond; d < least {
+			t.Fatalf("%v: two SYNs within %v, want at least %v", who, d, least)
+		}
+	}
 	for i := range sent {
 		n := 0
 		for _, f := range sent[i:] {
@@ -172,16 +181,27 @@ func polite(t *testing.T, who any, sent []flying, limit float64, together int) {
 	}
 }
 
-// Without other limits a host's targets leave at the host's rate: the limit costs no more than it must.
+// Without other limits a host's targets leave at the host's rate: the limit costs no more than it must, however the targets fall to
+// lanes.
 func TestHostRateUsedInFull(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		w := silently()
-		run(t, Config{Targets: space(t, "1-500", "198.18.0.1", "198.18.0.2"), Rate: -1, HostRate: 50, Attempts: 1, Lanes: 1}, w)
-		sent := w.sent()
-		if took := sent[len(sent)-1].at.Sub(sent[0].at); took > 10100*ms || took < 9900*ms {
-			t.Errorf("500 ports of each host at 50 a second took %v", took)
+	for _, c := range []struct {
+		ports     string
+		host, net float64
+		want      time.Duration
+	}{{"1-500", 50, 0, 10 * time.Second}, {"1-20", 1, 0, 20 * time.Second}, {"1-3", 0.1, 0, 30 * time.Second}, {"1-500", 0, 100, 10 * time.Second}} {
+		for lanes := 1; lanes <= 4; lanes++ {
+			bubble(t, func(t *testing.T) {
+				w := silently()
+				c, want := Config{Targets: space(t, c.ports, "198.18.0.1", "198.18.0.2"), Rate: -1, HostRate: c.host, NetRate: c.net, Attempts: 1, Lanes: lanes}, c.want
+				run(t, c, w)
+				sent := w.sent()
+				gap := want * 2 / time.Duration(len(sent)) // of one host; there is one less than there are SYNs
+				if took := sent[len(sent)-1].at.Sub(sent[0].at); took > want+gap/8 || took < want-gap-gap/8 {
+					t.Errorf("%d lanes: %v SYNs a second to a host, %v to a network: %d took %v, want %v", lanes, c.HostRate, c.NetRate, len(sent), took, want)
+				}
+			})
 		}
-	})
+	}
 }
 
 // At most MaxInFlight targets wait for their answer at a time, and the rate yields to that.

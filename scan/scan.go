@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,7 +25,8 @@ type Scan struct {
 	free    chan []engine.Verdict
 	wanted  chan struct{} // a checkpoint
 	limiter *pace.Limiter
-	before  Totals // of earlier sessions
+	hosts   *pace.HostLimiter // nil: hosts and networks have no limits of their own
+	before  Totals            // of earlier sessions
 	opened  time.Time
 	used    atomic.Bool // Run or Close has been called
 }
@@ -55,6 +55,7 @@ func New(c Config) (_ *Scan, err error) {
 		free:    make(chan []engine.Verdict, 16),
 		wanted:  make(chan struct{}, 1),
 		limiter: pace.NewLimiter(c.rate()),
+		hosts:   c.hostLimiter(),
 		opened:  time.Now(),
 	}
 	if c.Resume != nil {
@@ -85,9 +86,9 @@ func (s *Scan) openLane(i int, wire engine.Wire, ports []uint16) (err error) {
 	n := c.lanes()
 	l := &lane{
 		wire: wire, paced: c.rate() > 0, timeout: c.timeout(), keep: c.Keep, results: s.results, free: s.free,
-		pace: &pacer{limiter: s.limiter, base: time.Since(s.opened)},
+		pace: &pacer{limiter: s.limiter},
 	}
-	if l.feed, err = newFeed(c, i, n); err != nil {
+	if l.feed, err = newFeed(c, i, n, s.hosts); err != nil {
 		return err
 	}
 	plan, err := c.plan()
@@ -99,14 +100,18 @@ func (s *Scan) openLane(i int, wire engine.Wire, ports []uint16) (err error) {
 		OnLoss: l.pace.loss,
 	}
 	if l.feed.hosts != nil {
-		e.Again = func(now time.Duration, to netip.Addr) { l.feed.hosts.Charge(int64(now), to) }
+		e.Again = l.feed.again
 	}
 	if c.Trace != nil {
 		e.Trace = c.trace
 	}
-	l.shard, err = engine.New(e, wire, l)
+	if l.shard, err = engine.New(e, wire, l); err != nil {
+		return err
+	}
+	l.pace.base = time.Since(s.opened) - l.shard.Now()
+	l.feed.base = l.pace.base
 	s.lanes = append(s.lanes, l)
-	return err
+	return nil
 }
 
 // openKernels opens the wires of n lanes, for the families that there are targets of.

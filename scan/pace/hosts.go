@@ -56,14 +56,15 @@ func (a Admission) String() string { return [...]string{"go", "later", "full"}[a
 // they came, the hosts of a network by turns. None is lost: a target is with the caller or in the queue.
 //
 // A scan loop sends what Next returns first, and then new targets that Admit lets go. It is not safe for concurrent
-// use.
+// use; several loops have a limiter each, made by Share.
 type HostLimiter struct {
-	hosts, nets  interval
-	bits4, bits6 int
-	table        table
-	items        items
-	timers       timers
-	retry        int64 // when a full table may have room again; 0: it has
+	config      HostConfig
+	shared      *sharedLimits // nil: the limits are its own
+	hosts, nets interval
+	table       table
+	items       items
+	timers      timers
+	retry       int64 // when a full table may have room again; 0: it has
 }
 
 // interval is the time between two packets under a limit, in ns; 0: unlimited.
@@ -89,8 +90,7 @@ func (i interval) after(due, now int64) int64 {
 func NewHostLimiter(c HostConfig) *HostLimiter {
 	c = c.withDefaults()
 	return &HostLimiter{
-		hosts: newInterval(c.PerHost), nets: newInterval(c.PerNet), bits4: c.Bits4, bits6: c.Bits6,
-		table: newTable(c.Memory), items: newItems(c.Deferred),
+		config: c, hosts: newInterval(c.PerHost), nets: newInterval(c.PerNet), table: newTable(c.Memory), items: newItems(c.Deferred),
 	}
 }
 
@@ -100,15 +100,14 @@ const retryAfter = 1e6
 // Admit asks whether a packet to addr may leave at the time now. item stands for the target, in whatever way the
 // caller likes.
 func (l *HostLimiter) Admit(now int64, addr netip.Addr, item uint64) Admission {
-	n, ok := l.find(now, addr)
+	n, ok := l.find(now, l.keysOf(addr))
 	if !ok {
 		l.retry = now + retryAfter
 		return Full
 	}
 	l.retry = 0
 	s := l.table.at(n)
-	if s.first == 0 && l.free(now, s) {
-		l.spend(now, s)
+	if s.first == 0 && l.free(now, s) && l.leave(now, s) {
 		return Go
 	}
 	node, ok := l.items.add(item)
@@ -122,20 +121,33 @@ func (l *HostLimiter) Admit(now int64, addr netip.Addr, item uint64) Admission {
 	return Later
 }
 
-// find returns the slot of an address under the limit that it meets first, with its parent set to that of the
-// network if there are both. Without any limit it is slot 0, which is always free.
-func (l *HostLimiter) find(now int64, addr netip.Addr) (n uint32, ok bool) {
-	if l.hosts == 0 {
-		if l.nets == 0 {
-			return 0, true
-		}
-		return l.table.slot(now, netKey(addr, l.bits4, l.bits6))
+// keys are those of the limits that an address meets: of its host, then of its network; 0: of none.
+type keys struct{ first, parent uint64 }
+
+func (l *HostLimiter) keysOf(addr netip.Addr) (k keys) {
+	if l.hosts != 0 {
+		k.first = hostKey(addr)
 	}
-	if n, ok = l.table.slot(now, hostKey(addr)); !ok || l.nets == 0 || l.table.at(n).first != 0 {
+	if l.nets != 0 {
+		k.parent = netKey(addr, l.config.Bits4, l.config.Bits6)
+	}
+	if k.first == 0 {
+		k.first, k.parent = k.parent, 0
+	}
+	return k
+}
+
+// find returns the slot of the limit that is met first, with its parent set to that of the network if there are both. Without any
+// limit it is slot 0, which is always free.
+func (l *HostLimiter) find(now int64, k keys) (n uint32, ok bool) {
+	if k.first == 0 {
+		return 0, true
+	}
+	if n, ok = l.table.slot(now, k.first); !ok || k.parent == 0 || l.table.at(n).first != 0 {
 		return n, ok
 	}
 	l.table.at(n).users++ // or it might make room for the network
-	parent, ok := l.table.slot(now, netKey(addr, l.bits4, l.bits6))
+	parent, ok := l.table.slot(now, k.parent)
 	l.table.at(n).users--
 	l.table.at(n).parent = parent
 	return n, ok
@@ -145,6 +157,22 @@ func (l *HostLimiter) find(now int64, addr netip.Addr) (n uint32, ok bool) {
 func (l *HostLimiter) free(now int64, s *slot) bool {
 	parent := l.table.at(s.parent)
 	return s.next <= now && parent.next <= now && parent.first == 0
+}
+
+// leave counts a packet under the limit of s, whose time has come, and that of its parent. With limits that are shared it may be that
+// other limiters have sent meanwhile: then it returns false, and the slots learn when it is worth asking again.
+func (l *HostLimiter) leave(now int64, s *slot) bool {
+	if l.shared == nil {
+		l.spend(now, s)
+		return true
+	}
+	parent := l.table.at(s.parent)
+	due, parentDue, ok := l.shared.claim(now, keys{s.key, parent.key})
+	s.next = due
+	if s.parent != 0 {
+		parent.next = parentDue
+	}
+	return ok
 }
 
 func (l *HostLimiter) spend(now int64, s *slot) {
@@ -169,15 +197,17 @@ func (l *HostLimiter) Next(now int64) (item uint64, ok bool) {
 			l.timers.push(timer{s.next, n})
 		case s.isParent:
 			child := l.turn(n)
-			if l.table.at(child).next <= now {
-				return l.send(now, child), true
+			if c := l.table.at(child); c.next <= now && l.leave(now, c) {
+				return l.send(child), true
 			}
 			l.rearm(child) // likewise
 			l.rearm(n)
 		case s.parent != 0:
 			l.join(s.parent, n)
-		default:
-			return l.send(now, n), true
+		case l.leave(now, s):
+			return l.send(n), true
+		default: // another limiter was faster
+			l.rearm(n)
 		}
 	}
 	return 0, false
@@ -207,10 +237,9 @@ func (l *HostLimiter) rearm(n uint32) {
 	}
 }
 
-// send takes the first target of a slot whose time has come, and sets the timers for what waits behind it.
-func (l *HostLimiter) send(now int64, n uint32) (item uint64) {
+// send takes the first target of a slot that may leave, and sets the timers for what waits behind it.
+func (l *HostLimiter) send(n uint32) (item uint64) {
 	s := l.table.at(n)
-	l.spend(now, s)
 	item = l.items.take(s)
 	l.rearm(n)
 	if s.first == 0 {
@@ -224,7 +253,9 @@ func (l *HostLimiter) send(now int64, n uint32) (item uint64) {
 
 // Charge counts a packet that left without asking, such as a reset. With a full memory it is not counted.
 func (l *HostLimiter) Charge(now int64, addr netip.Addr) {
-	if n, ok := l.find(now, addr); ok {
+	if l.shared != nil {
+		l.shared.charge(now, addr)
+	} else if n, ok := l.find(now, l.keysOf(addr)); ok {
 		l.spend(now, l.table.at(n))
 	}
 }
