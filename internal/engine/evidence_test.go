@@ -72,20 +72,22 @@ func TestTrace(t *testing.T) {
 	})
 }
 
-// A link-local target keeps its zone, and is reset, late answers too, though packets do not name one.
+// A target keeps its zone, and is reset, late answers too, though packets do not name one.
 func TestZone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := wiretest.New(wiretest.Duplicate(1, time.Second, wiretest.Delay(10*ms, wiretest.Open)))
-		f := open(t, w, nil)
-		target := netip.MustParseAddrPort("[fe80::7%test0]:443")
-		v := probe(t, f, target, time.Second)
-		check(t, v, match.Open, match.SYNACK, 0, 10*ms)
-		if v.Target != target {
-			t.Errorf("target %v", v.Target)
-		}
-		time.Sleep(2 * time.Second)
-		wantSent(t, w, 1, 2)
-	})
+	for _, target := range []string{"[fe80::7%test0]:443", "[2001:db8::7%test0]:443"} {
+		synctest.Test(t, func(t *testing.T) {
+			w := wiretest.New(wiretest.Duplicate(1, time.Second, wiretest.Delay(10*ms, wiretest.Open)))
+			f := open(t, w, nil)
+			target := netip.MustParseAddrPort(target)
+			v := probe(t, f, target, time.Second)
+			check(t, v, match.Open, match.SYNACK, 0, 10*ms)
+			if v.Target != target {
+				t.Errorf("target %v", v.Target)
+			}
+			time.Sleep(2 * time.Second)
+			wantSent(t, w, 1, 2)
+		})
+	}
 }
 
 func TestConfigErrors(t *testing.T) {

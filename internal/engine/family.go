@@ -75,7 +75,7 @@ func (s *Shard) refuse(target netip.AddrPort, user uint32, state match.State, re
 // target returns the slot's target, with the zone that the path gives it.
 func (f *family[A]) target(s *match.Slot[A]) netip.AddrPort {
 	addr := s.Addr()
-	if f.six && addr.IsLinkLocalUnicast() {
+	if f.six {
 		addr = addr.WithZone(f.paths[s.Path()].Zone)
 	}
 	return netip.AddrPortFrom(addr, s.Port)

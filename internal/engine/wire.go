@@ -49,7 +49,7 @@ type Path struct {
 	Sender    int        // which of the wire's senders
 	Source    netip.Addr // our address on it
 	Interface int
-	Zone      string     // of link-local targets
+	Zone      string     // that the targets were given with, as link-local ones are
 	Gateway   netip.Addr // invalid when targets are neighbours, or there are no neighbours on it
 	OnLink    bool       // targets are neighbours: each has a link address of its own
 	Link      [14]byte   // Ethernet header of the next hop, for whole frames

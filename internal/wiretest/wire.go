@@ -42,7 +42,7 @@ type Wire struct {
 	arrived chan struct{}
 	wake    chan struct{}
 	out     sender
-	paths   [2]*engine.Path
+	paths   [3]*engine.Path
 	closed  bool
 }
 
@@ -104,7 +104,7 @@ func signal(c chan struct{}) {
 	}
 }
 
-// Path implements engine.Wire: one path for each family.
+// Path implements engine.Wire: one path for each family, and one for targets in a zone.
 func (w *Wire) Path(dst netip.Addr) (*engine.Path, error) {
 	if w.RouteErr != nil {
 		if err := w.RouteErr(dst); err != nil {
@@ -112,14 +112,17 @@ func (w *Wire) Path(dst netip.Addr) (*engine.Path, error) {
 		}
 	}
 	i, source := 0, w.Source4
-	if dst.Is6() {
+	switch {
+	case dst.Zone() != "":
+		i, source = 2, w.Source6
+	case dst.Is6():
 		i, source = 1, w.Source6
 	}
 	if !source.IsValid() {
 		return nil, syscall.EADDRNOTAVAIL
 	}
 	if w.paths[i] == nil {
-		w.paths[i] = &engine.Path{Source: source, Interface: 1, OnLink: w.OnLink, Gateway: w.Gateway, Zone: "test0"}
+		w.paths[i] = &engine.Path{Source: source, Interface: 1, OnLink: w.OnLink, Gateway: w.Gateway, Zone: dst.Zone()}
 	}
 	return w.paths[i], nil
 }
