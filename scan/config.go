@@ -67,7 +67,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Trace, if not nil, is called for every packet, by each lane for its own, perhaps at the same time.
 	Trace func(rawshake.TracePacket)
-	// Resume goes on where a State says that another scan of the same targets and order stopped.
+	// Resume goes on where a State says that another scan of the same targets and order stopped. It is not to be changed while this
+	// one runs.
 	Resume *State
 
 	// openWires replaces the kernel in tests: wires and source ports for so many lanes.

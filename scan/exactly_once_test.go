@@ -73,7 +73,7 @@ func exactlyOnce(t *testing.T, r *rand.Rand) {
 func shard(t *testing.T, r *rand.Rand, c Config, w *world) []engine.Verdict {
 	size := c.Shard.Size(c.Targets.Size())
 	var l log
-	l.onPoint = func(s State) { consistent(t, &l, s) }
+	l.onPoint = func(s State) { consistent(t, c.Targets, &l, s) }
 	for session := 0; ; session++ {
 		c.Resume = l.state
 		s := start(t, c, w)
@@ -149,19 +149,20 @@ func interrupted(t *testing.T, r *rand.Rand, s *Scan, l *log) error {
 }
 
 // consistent checks that a Checkpoint says the same as the records before it.
-func consistent(t *testing.T, l *log, s State) {
+func consistent(t *testing.T, all *target.Space, l *log, s State) {
 	t.Helper()
 	var taken, pending uint64
 	for _, lane := range s.Lanes {
 		taken += lane.Position
-		pending += uint64(lane.Pending.Len())
+		pending += uint64(len(lane.Pending))
 	}
 	if taken != s.Totals.Done()+pending {
 		t.Errorf("%d targets taken, %d pending, %d done", taken, pending, s.Totals.Done())
 	}
 	waits := map[netip.AddrPort]bool{}
 	for _, lane := range s.Lanes {
-		for p := range lane.Pending.All() {
+		for _, i := range lane.Pending {
+			p := all.At(i)
 			if waits[p] {
 				t.Errorf("%v waits twice", p)
 			}
@@ -206,7 +207,7 @@ func randomSpace(t *testing.T, r *rand.Rand) *target.Space {
 		case 4:
 			texts = append(texts, fmt.Sprintf("%s:%d-%d", make4(), 1000, 1000+r.IntN(300)))
 		case 5:
-			texts = append(texts, fmt.Sprintf("fe80::%x%%test0", 1+r.IntN(1000)))
+			texts = append(texts, fmt.Sprintf("%s::%x%%test0", []string{"fe80", "2001:db8:2"}[r.IntN(2)], 1+r.IntN(1000)))
 		case 6:
 			texts = append(texts, make4())
 		default:

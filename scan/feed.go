@@ -53,14 +53,13 @@ func newFeed(c Config, lane, lanes int, hosts *pace.HostLimiter) (*feed, error) 
 	}
 	var from uint64
 	if c.Resume != nil {
-		from = c.Resume.Lanes[lane].Position
-		for t := range c.Resume.Lanes[lane].Pending.All() {
-			i, ok := c.Targets.Index(t)
-			if !ok {
-				return nil, fmt.Errorf("%v waits for its verdict but is not among the targets: they are not those that the scan began with", t)
+		was := c.Resume.Lanes[lane]
+		for _, i := range was.Pending {
+			if i >= c.Targets.Size() {
+				return nil, fmt.Errorf("target %d of %d waits for its verdict: the targets are not those that the scan began with", i, c.Targets.Size())
 			}
-			f.ahead = append(f.ahead, i)
 		}
+		from, f.ahead = was.Position, was.Pending
 	}
 	var err error
 	f.order, err = order.NewIterator(order.New(c.Targets.Size(), c.Seed), c.laneShard(lane, lanes), from)
@@ -144,15 +143,11 @@ func (f *feed) waits() int {
 	return len(f.ahead) + f.hosts.Len()
 }
 
-// waiting calls fn for the targets that were taken and not handed out.
-func (f *feed) waiting(fn func(netip.AddrPort)) {
-	for _, i := range f.ahead {
-		fn(f.space.At(i))
-	}
+// appendWaiting appends the targets that were taken and not handed out.
+func (f *feed) appendWaiting(n target.Numbers) target.Numbers {
+	n = append(n, f.ahead...)
 	if f.hosts == nil {
-		return
+		return n
 	}
-	for i := range f.hosts.Items() {
-		fn(f.space.At(i))
-	}
+	return slices.AppendSeq(n, f.hosts.Items())
 }

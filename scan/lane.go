@@ -3,6 +3,7 @@
 package scan
 
 import (
+	"net/netip"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/rawshake/rawshake/internal/engine"
 	"github.com/rawshake/rawshake/match"
+	"github.com/rawshake/rawshake/scan/target"
 )
 
 const (
@@ -159,9 +161,11 @@ func (l *lane) snapshot(number int) {
 func (l *lane) state() *LaneState {
 	s := &LaneState{Position: l.feed.position(), totals: totalsOf(l.shard.Count()), sending: l.sending()}
 	s.totals.Incomplete = l.incomplete
-	s.Pending.Grow(l.feed.waits() + l.shard.Len())
-	l.feed.waiting(s.Pending.Add)
-	l.shard.Targets(s.Pending.Add)
+	s.Pending = l.feed.appendWaiting(make(target.Numbers, 0, l.feed.waits()+l.shard.Len()))
+	l.shard.Targets(func(t netip.AddrPort) {
+		i, _ := l.feed.space.Index(t) // it came from there
+		s.Pending = append(s.Pending, i)
+	})
 	return s
 }
 

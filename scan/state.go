@@ -19,8 +19,8 @@ type State struct {
 
 // LaneState is how far one lane is.
 type LaneState struct {
-	Position uint64      // in the lane's share of the order: everything before it was taken
-	Pending  target.List // taken, and without a verdict
+	Position uint64         // in the lane's share of the order: everything before it was taken
+	Pending  target.Numbers // taken, and without a verdict
 
 	totals  Totals // of this session, without SendTime: lanes send side by side
 	sending span

@@ -41,8 +41,8 @@ type Checkpoint struct {
 
 // Lane is how far one lane of the scan is.
 type Lane struct {
-	Position uint64      `json:"position"` // in the lane's share of the order: everything before it was taken
-	Pending  target.List `json:"pending"`  // taken, and without a verdict
+	Position uint64         `json:"position"` // in the lane's share of the order: everything before it was taken
+	Pending  target.Numbers `json:"pending"`  // taken, and without a verdict
 }
 
 // envelope is the file. The sum is over the checkpoint without insignificant space.
@@ -176,7 +176,7 @@ func syncDir(path string) error {
 	return dir.Sync()
 }
 
-// maxSize bounds what Load reads into memory. A checkpoint with a million pending IPv6 targets has about 16 MB.
+// maxSize bounds what Load reads into memory. A checkpoint with a million pending targets has a few MB.
 const maxSize = 1 << 30
 
 // Load reads the checkpoint at path. It refuses one of another version, and one that is torn or was edited. The error is

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,7 +37,7 @@ type killedScan struct {
 	dir     string
 	outputs *output.Set
 	state   checkpoint.Checkpoint
-	pending []netip.AddrPort
+	pending target.Numbers // the targets' number is their position
 	random  *rand.Rand
 }
 
@@ -62,7 +61,7 @@ func (s *killedScan) begin() error {
 		return err
 	}
 	if c, err := checkpoint.Load(s.path()); err == nil {
-		s.state, s.pending = *c, slices.Collect(c.Lanes[0].Pending.All())
+		s.state, s.pending = *c, c.Lanes[0].Pending
 		s.outputs, err = output.Resume(specs, output.Meta{}, c.Outputs)
 		return err
 	} else if !os.IsNotExist(errorCause(err)) {
@@ -85,17 +84,10 @@ func errorCause(err error) error {
 
 func (s *killedScan) path() string { return filepath.Join(s.dir, "checkpoint") }
 
-func pendingList(targets ...netip.AddrPort) (l target.List) {
-	for _, t := range targets {
-		l.Add(t)
-	}
-	return l
-}
-
 // save takes the moment and makes it durable.
 func (s *killedScan) save() error {
 	mark := s.outputs.Mark()
-	s.state.Lanes[0].Pending = pendingList(s.pending...)
+	s.state.Lanes[0].Pending = s.pending
 	var err error
 	if s.state.Outputs, err = mark.Wait(); err != nil {
 		return err
@@ -106,7 +98,7 @@ func (s *killedScan) save() error {
 // settle gives a random pending target its verdict.
 func (s *killedScan) settle() error {
 	i := s.random.IntN(len(s.pending))
-	target := s.pending[i]
+	target := targetAt(s.pending[i])
 	s.pending[i] = s.pending[len(s.pending)-1]
 	s.pending = s.pending[:len(s.pending)-1]
 	s.state.Run.Count(match.Open)
@@ -117,7 +109,7 @@ func (s *killedScan) run() error {
 	lane := &s.state.Lanes[0]
 	for lane.Position < killTargets || len(s.pending) > 0 {
 		if lane.Position < killTargets && len(s.pending) < killWindow {
-			s.pending = append(s.pending, targetAt(lane.Position))
+			s.pending = append(s.pending, lane.Position)
 			lane.Position++
 			continue
 		}
@@ -301,7 +293,7 @@ func Example() {
 	outputs, _ := output.Open(specs, output.Meta{})
 	outputs.Write(verdict("192.0.2.1"))
 	mark := outputs.Mark() // nobody writes while the moment is taken
-	c := checkpoint.Checkpoint{Hash: "7f3a", Lanes: []checkpoint.Lane{{Position: 2, Pending: pendingList(netip.MustParseAddrPort("192.0.2.2:80"))}}}
+	c := checkpoint.Checkpoint{Hash: "7f3a", Lanes: []checkpoint.Lane{{Position: 2, Pending: target.Numbers{2}}}}
 	c.Outputs, _ = mark.Wait()
 	path := checkpoint.DefaultPath(specs)
 	fmt.Println(checkpoint.Save(path, &c))
@@ -311,8 +303,8 @@ func Example() {
 	again, _ := checkpoint.Load(path)
 	fmt.Println(again.Check("7f3a"))
 	outputs, _ = output.Resume(specs, output.Meta{}, again.Outputs)
-	for target := range again.Lanes[0].Pending.All() { // asked again
-		outputs.Write(verdict(target.Addr().String()))
+	for _, i := range again.Lanes[0].Pending { // asked again
+		outputs.Write(verdict(fmt.Sprint("192.0.2.", i)))
 	}
 	outputs.Finish(&record.Run{Complete: true})
 	fmt.Println(checkpoint.Remove(path))

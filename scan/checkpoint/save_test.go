@@ -2,7 +2,6 @@ package checkpoint
 
 import (
 	"math/rand/v2"
-	"net/netip"
 	"strconv"
 	"testing"
 )
@@ -22,7 +21,7 @@ func BenchmarkSave(b *testing.B) {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			c := sample()
 			for range n {
-				c.Lanes[0].Pending.Add(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(r.Uint32()), byte(r.Uint32()), byte(r.Uint32())}), 80))
+				c.Lanes[0].Pending = append(c.Lanes[0].Pending, r.Uint64N(1<<24))
 			}
 			path := b.TempDir() + "/x"
 			b.ReportAllocs()
