@@ -54,7 +54,6 @@ func (c *collector) begin() {
 	c.gathering = true
 	for i, l := range c.scan.lanes {
 		if !c.ended[i] {
-			c.states[i] = nil
 			l.ask.Add(1)
 			l.wire.Wake()
 		}
@@ -103,6 +102,11 @@ func (c *collector) complete() error {
 	c.gathering = false
 	if err := c.point(); err != nil {
 		return err
+	}
+	for i, ended := range c.ended {
+		if !ended { // the next one needs another, and a million targets take room
+			c.states[i] = nil
+		}
 	}
 	later := c.later
 	c.later = nil

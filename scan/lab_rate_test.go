@@ -15,6 +15,7 @@ import (
 
 	"github.com/rawshake/rawshake/internal/lab"
 	"github.com/rawshake/rawshake/match"
+	"github.com/rawshake/rawshake/scan/target"
 )
 
 // The rate is right to 1 %, and packets come in bursts of at most 64, fewer at low rates: by the times at which the kernel of the
@@ -85,47 +86,53 @@ func load(t *testing.T) (n float64) {
 }
 
 // Memory grows with the targets in flight, which are bounded, and not with their number: a scan of silent targets at full speed
-// stays under 100 MB. Set RAWSHAKE_SLASH8 to ask all of a /8 instead of 2^22.
+// stays under 100 MB. Set RAWSHAKE_SLASH8 to ask all of a /8, and as many of IPv6, instead of 2^22.
 func TestLabMemory(t *testing.T) {
-	prefix := "10.128.0.0/10"
-	top := million
+	prefixes := []string{"10.128.0.0/10", "fd80::/106"}
 	if os.Getenv("RAWSHAKE_SLASH8") != "" {
-		prefix = "11.0.0.0/8"
-		top.Prefixes = map[string][]netip.Prefix{"peer": {netip.MustParsePrefix(prefix)}}
+		prefixes = []string{"11.0.0.0/8", "fd80::/104"}
 	}
-	lab.Test(t, top, func(t *testing.T, n *lab.Net) {
-		n.Host("peer").Respond(t, lab.Responder{Fate: lab.Silent})
-		all := space(t, "80", prefix)
-		s, err := New(Config{Targets: all, Rate: -1, Attempts: 1, Timeout: time.Second, Keep: func(s match.State) bool { return s != match.Filtered }})
-		if err != nil {
-			t.Fatal(err)
-		}
-		most, half := 0, 0
-		done := make(chan error)
-		go func() { done <- s.Run(t.Context(), &log{}) }()
-		for running := true; running; {
-			select {
-			case err := <-done:
-				if err != nil {
-					t.Fatal(err)
-				}
-				running = false
-			case <-time.After(20 * ms):
-				most = max(most, s.InFlight())
+	for _, prefix := range prefixes {
+		t.Run(prefix, func(t *testing.T) {
+			top := lab.Topology{Prefixes: map[string][]netip.Prefix{"peer": {netip.MustParsePrefix(prefix)}}}
+			lab.Test(t, top, func(t *testing.T, n *lab.Net) {
+				n.Host("peer").Respond(t, lab.Responder{Fate: lab.Silent})
+				testMemory(t, space(t, "80", prefix))
+			})
+		})
+	}
+}
+
+func testMemory(t *testing.T, all *target.Space) {
+	s, err := New(Config{Targets: all, Rate: -1, Attempts: 1, Timeout: time.Second, Keep: func(s match.State) bool { return s != match.Filtered }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	most, half := 0, 0
+	done := make(chan error)
+	go func() { done <- s.Run(t.Context(), &log{}) }()
+	for running := true; running; {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
 			}
-			if half == 0 && s.Totals().Done() > all.Size()/2 {
-				half = peakMemory(t)
-			}
+			running = false
+		case <-time.After(20 * ms):
+			most = max(most, s.InFlight())
 		}
-		end := peakMemory(t)
-		t.Logf("%d targets, at most %d in flight: %d kB after half of them, %d kB at the end; %+v", all.Size(), most, half, end, s.Totals())
-		if end > half+half/10 || end > 100_000 && !race { // the race detector has memory of its own
-			t.Errorf("%d kB after half, %d kB at the end, want less than 100 MB and no growth", half, end)
+		if half == 0 && s.Totals().Done() > all.Size()/2 {
+			half = peakMemory(t)
 		}
-		if got := s.Totals().Verdicts[match.Filtered]; got != all.Size() {
-			t.Errorf("%d of %d targets are filtered: %+v", got, all.Size(), s.Totals())
-		}
-	})
+	}
+	end := peakMemory(t)
+	t.Logf("%d targets, at most %d in flight: %d kB after half of them, %d kB at the end; %+v", all.Size(), most, half, end, s.Totals())
+	if end > half+half/10 || end > 100_000 && !race { // the race detector has memory of its own
+		t.Errorf("%d kB after half, %d kB at the end, want less than 100 MB and no growth", half, end)
+	}
+	if got := s.Totals().Verdicts[match.Filtered]; got != all.Size() {
+		t.Errorf("%d of %d targets are filtered: %+v", got, all.Size(), s.Totals())
+	}
 }
 
 // peakMemory returns the most kB of memory that this process has held.

@@ -191,19 +191,27 @@ func TestLabScanPolite(t *testing.T) {
 
 // TestLabScanMemory: a million silent targets in flight, and checkpoints of them, stay under 100 MB.
 func TestLabScanMemory(t *testing.T) {
-	lab.Test(t, wide, func(t *testing.T, n *lab.Net) {
-		n.Host("peer").Respond(t, lab.Responder{Fate: lab.Silent})
-		scan := begin(t, t.TempDir(), "10.128.0.0/9", "-p", "80", "--rate", "max", "-t", "1h", "--attempts", "1", "-o", "x.jsonl", "--checkpoint-every", "1s")
-		time.Sleep(4 * time.Second)
-		if code := scan.stop(t, syscall.SIGINT); code != 130 {
-			t.Fatalf("exit code %d\n%s", code, scan.stderr)
-		}
-		most := scan.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
-		t.Logf("%d kB\n%s", most, scan.stderr)
-		if most > 100_000 && !underRace() { // which takes memory of its own
-			t.Errorf("%d kB resident", most)
-		}
-	})
+	for _, targets := range []string{"10.128.0.0/9", "fd80::/104"} {
+		t.Run(targets, func(t *testing.T) {
+			lab.Test(t, wide, func(t *testing.T, n *lab.Net) {
+				n.Host("peer").Respond(t, lab.Responder{Fate: lab.Silent})
+				scan := begin(t, t.TempDir(), targets, "-p", "80", "--rate", "max", "-t", "1h", "--attempts", "1", "-o", "x.jsonl", "--checkpoint-every", "1s")
+				time.Sleep(5 * time.Second) // more than one checkpoint
+				if code := scan.stop(t, syscall.SIGINT); code != 130 {
+					t.Fatalf("exit code %d\n%s", code, scan.stderr)
+				}
+				most := scan.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
+				t.Logf("%d kB\n%s", most, scan.stderr)
+				if underRace() { // which takes time and memory of its own
+					return
+				}
+				contains(t, scan.stderr.String(), "1048576 SYNs in")
+				if most > 100_000 {
+					t.Errorf("%d kB resident", most)
+				}
+			})
+		})
+	}
 }
 
 func underRace() bool {
