@@ -165,14 +165,14 @@ func TestLabScanGatewayDown(t *testing.T) {
 	})
 }
 
-// TestLabScanPolite: SYNs to one host keep their distance.
+// TestLabScanPolite: SYNs to one host keep their distance, whichever lane they leave from, and use the rate that the host is given.
 func TestLabScanPolite(t *testing.T) {
 	lab.Test(t, wide, func(t *testing.T, n *lab.Net) {
 		peer := n.Host("peer")
 		peer.Respond(t, lab.Responder{Fate: lab.Closed})
 		wire := peer.Capture(t)
-		scanIn(t, t.TempDir(), "10.128.0.1", "10.128.7.1", "-p", "1-30", "--per-host-rate", "20").want(t, 0)
-		last := map[netip.Addr]time.Time{}
+		scanIn(t, t.TempDir(), "10.128.0.1", "10.128.7.1", "-p", "1-30", "--rate", "max", "--per-host-rate", "20").want(t, 0)
+		first, last := map[netip.Addr]time.Time{}, map[netip.Addr]time.Time{}
 		for _, p := range wire.Packets(t) {
 			if p.Out {
 				continue
@@ -181,7 +181,15 @@ func TestLabScanPolite(t *testing.T) {
 			if d := p.Time.Sub(last[a]); d < 40*time.Millisecond {
 				t.Errorf("%v has two SYNs within %v", a, d)
 			}
-			last[a] = p.Time
+			if last[a] = p.Time; first[a].IsZero() {
+				first[a] = p.Time
+			}
+		}
+		for a := range last {
+			rate := 29 / last[a].Sub(first[a]).Seconds()
+			if t.Logf("%v: %.2f SYNs a second", a, rate); rate > 20.2 || rate < 15 { // a busy machine comes late
+				t.Errorf("%v: %.2f SYNs a second, want 20", a, rate)
+			}
 		}
 		if len(last) != 2 {
 			t.Errorf("%v", last)
