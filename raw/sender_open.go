@@ -20,7 +20,8 @@ type SocketConfig struct {
 	// leave by (SO_BINDTODEVICE). If empty, routing decides. Packet sockets
 	// ignore it.
 	Interface string
-	// Mark is the packets' SO_MARK. If zero, there is none.
+	// Mark is the packets' SO_MARK. If zero, there is none. CAP_NET_RAW suffices
+	// from Linux 5.17 on; before, it takes CAP_NET_ADMIN.
 	Mark uint32
 	// Qdisc makes packets of a packet socket pass the interface's queueing
 	// discipline and its packet taps. By default they go straight to the

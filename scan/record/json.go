@@ -85,7 +85,7 @@ func (s *Summary) AppendJSON(dst []byte) []byte {
 	dst = appendUint(dst, `,"sent":`, s.Sent)
 	dst = appendUint(dst, `,"received":`, s.Received)
 	dst = appendFloat(dst, `,"loss":`, s.Loss())
-	if s.Received > 0 {
+	if s.Max > 0 {
 		dst = appendDuration(dst, `,"rtt_us":{"min":`, s.Min)
 		dst = appendDuration(dst, `,"avg":`, s.Avg)
 		dst = appendDuration(dst, `,"max":`, s.Max)

@@ -13,7 +13,7 @@ type Summary struct {
 	Target         string    // as the user wrote it
 	Sent, Received uint64    // probes, and those of them that the target answered
 
-	// Wire times of the answers; absent when none came. Mdev is the standard deviation over all of them, as ping
+	// Wire times of the answers; absent when Max is 0: none came, or their times cannot be told. Mdev is the standard deviation over all of them, as ping
 	// prints it. P95 is the 95th percentile by nearest rank.
 	Min, Avg, Max, Mdev, P95 time.Duration
 }

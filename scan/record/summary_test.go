@@ -61,6 +61,17 @@ func TestTallyNothing(t *testing.T) {
 	}
 }
 
+// TestSummaryUntimed: answers whose time cannot be told are no times of 0.
+func TestSummaryUntimed(t *testing.T) {
+	s := Summary{Target: "x", Sent: 2, Received: 1}
+	if got, want := string(s.AppendText(nil)), "x : sent 2, answered 1, loss 50.0%\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got, want := string(s.AppendJSON(nil)), `{"v":1,"type":"summary","target":"x","sent":2,"received":1,"loss":0.5}`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 // TestTallyBounded: memory stops growing and the percentile stays near the truth.
 func TestTallyBounded(t *testing.T) {
 	var tally Tally

@@ -154,7 +154,7 @@ func (s *Summary) AppendText(dst []byte) []byte {
 	dst = appendUint(dst, ", answered ", s.Received)
 	dst = strconv.AppendFloat(append(dst, ", loss "...), s.Loss()*100, 'f', 1, 64)
 	dst = append(dst, "%"...)
-	if s.Received == 0 {
+	if s.Max == 0 {
 		return append(dst, '\n')
 	}
 	dst = appendMillis(append(dst, ", min/avg/max/mdev = "...), s.Min)
