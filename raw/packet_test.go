@@ -218,13 +218,18 @@ func ask(dst netip.Addr, port uint16, routes *Routes, neighbours *Neighbours, li
 	defer w.Close()
 	answered := func(s interface {
 		Send(from, to int) (int, error)
-	}) error { if n, err := s.Send(0, 1); n != 1 || err != nil {
-		return fmt.Errorf("sent %d: %w", n, err)
-	}; if err := w.Wait(2 * time.Second); err != nil {
-		return err
-	}; if ring.Drain(1, func(Packet) {}) != 1 {
-		return errors.New("no answer")
-	}; return nil }
+	}) error {
+		if n, err := s.Send(0, 1); n != 1 || err != nil {
+			return fmt.Errorf("sent %d: %w", n, err)
+		}
+		if err := w.Wait(2 * time.Second); err != nil {
+			return err
+		}
+		if ring.Drain(1, func(Packet) {}) != 1 {
+			return errors.New("no answer")
+		}
+		return nil
+	}
 
 	ip, err := OpenIP(v6, SocketConfig{Source: route.Source, Interface: "va", Mark: 5})
 	if err != nil {
