@@ -157,7 +157,7 @@ func TestSharedCharge(t *testing.T) {
 
 // TestSharedByGoroutines has lanes run at the same time.
 func TestSharedByGoroutines(t *testing.T) {
-	targets := addrs(rand.New(rand.NewPCG(1, 1)), 4000, 3, 20)
+	targets := addrs(rand.New(rand.NewPCG(1, 1)), 1000, 3, 20)
 	lanes := lanesOf(pace.HostConfig{PerHost: 1000, PerNet: 8000}, 4, targets)
 	var now atomic.Int64
 	var all sync.WaitGroup
