@@ -57,6 +57,11 @@ func (f *family[A]) conclude(id match.ID, s *match.Slot[A]) {
 		f.settle(id, s, f.unsent(s))
 		return
 	}
+	if s.Is(match.FlagExtra|match.FlagDropped) && f.patient(s) { // the turn of the extra attempt has not come
+		s.Final = tickAt(f.at + grace)
+		f.enqueue(id, s)
+		return
+	}
 	f.countDrops()
 	lost := s.Is(match.FlagDropped) || f.lostSince(f.at-s.Since(f.at))
 	if lost && !s.Is(match.FlagExtra) && s.Attempt() < match.MaxAttempts {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rawshake/rawshake/internal/engine"
 	"github.com/rawshake/rawshake/internal/wiretest"
 	"github.com/rawshake/rawshake/match"
 )
@@ -128,6 +129,54 @@ func TestLostAgain(t *testing.T) {
 			t.Errorf("errno %v, attempt %d", p.v.Errno, p.v.Attempt)
 		}
 		wantSent(t, w, 2, 0)
+	})
+}
+
+// slow is a pacer that grants a burst, and then a packet each second.
+type slow struct {
+	burst int
+	next  time.Duration
+}
+
+func (p *slow) Take(now time.Duration, want int) (int, time.Duration) {
+	if n := min(want, p.burst); n > 0 {
+		p.burst -= n
+		return n, 0
+	}
+	if now < p.next {
+		return 0, p.next - now
+	}
+	p.next = now + time.Second
+	return min(want, 1), time.Second
+}
+
+func (p *slow) Charge(time.Duration, int) {}
+
+// In a scan the extra attempt waits for its turn as the first one does, and the grace begins when it has left: the rate is low
+// after a loss.
+func TestExtraAttemptsWaitForTheirTurn(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		const n = 10
+		seen := 0
+		w := wiretest.New(syns(func(syn wiretest.Segment) []wiretest.Packet {
+			switch seen++; {
+			case seen == 1: // the second packet finds the ring full
+				return []wiretest.Packet{{Data: []byte("one packet")}, {Data: []byte("another packet")}}
+			case seen <= n:
+				return nil
+			}
+			return []wiretest.Packet{after(600*ms, syn.SYNACK())}
+		}))
+		w.Ring = 1
+		f := open(t, w, with(plan(t, 0), func(c *engine.Config) { c.FromFirst, c.Pacer = 500*ms, &slow{burst: n} }))
+		states := map[match.Reason]int{}
+		for v := range verdicts(t, f, many(target, n), 500*ms) {
+			states[v.Reason]++
+		}
+		c := counters(t, f)
+		if states[match.SYNACK] != n || c.Requeued != n {
+			t.Errorf("verdicts %v, %d asked again, %d drops", states, c.Requeued, c.RingDrops)
+		}
 	})
 }
 

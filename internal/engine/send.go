@@ -311,6 +311,9 @@ func (f *family[A]) left(id match.ID, at time.Duration) {
 	if s.Is(match.FlagSent) {
 		if s.Is(match.FlagExtra) {
 			s.Clear(match.FlagDropped)
+			if f.cfg.FromFirst > 0 {
+				s.Final = tickAt(at + grace)
+			}
 		} else if f.lostSince(at - s.Since(at)) {
 			s.Set(match.FlagDropped)
 		}

@@ -324,6 +324,23 @@ func TestDropWhileIdle(t *testing.T) {
 	}
 }
 
+// TestDropAtTheEnd: without a rate to come back to, it is what was reached at the best of times that counts, not the trickle at
+// the time of the drop.
+func TestDropAtTheEnd(t *testing.T) {
+	l := pace.NewLimiter(0)
+	now := int64(0)
+	for ; now < 1e9; now += 100_000 {
+		l.Take(now, 50) // half a million a second
+	}
+	for ; now < 3e9; now += 2e8 {
+		l.Take(now, 1)
+	}
+	l.Drop(now)
+	if got := l.Rate(); got < 4_500 || got > 5_500 {
+		t.Errorf("the rate is %g, want a hundredth of half a million", got)
+	}
+}
+
 // TestDropBelowTheRate: a machine that does not reach the rate is slowed by what it reaches.
 func TestDropBelowTheRate(t *testing.T) {
 	for _, rate := range []float64{1e7, math.Inf(1)} {

@@ -35,6 +35,7 @@ type recovery struct {
 	sent     uint64  // packets since mark
 	mark     int64
 	measured float64 // packets a second in the window before mark; 0: not known yet
+	best     float64 // the most there was in a window
 }
 
 func (r *recovery) start(now int64) { r.mark = now }
@@ -57,7 +58,7 @@ func (l *Limiter) Drop(now int64) bool {
 	if l.rate == l.want {
 		l.base, l.raised = l.want, now
 		if math.IsInf(l.want, 1) {
-			l.base = reached
+			l.base = max(l.best, reached)
 		}
 	}
 	l.dropped = now
@@ -94,6 +95,7 @@ func (r *recovery) reached(now int64) float64 {
 func (l *Limiter) recover(now int64) {
 	if passed := now - l.mark; passed >= int64(measureWindow) {
 		l.measured = float64(l.sent) * 1e9 / float64(passed)
+		l.best = max(l.best, l.measured)
 		l.sent, l.mark = 0, now
 	}
 	passed := now - l.raised
