@@ -199,7 +199,7 @@ func benchRing(b *testing.B, s *Sender, r *Ring, pause bool) {
 	defer w.Close()
 	rest := func() { w.Wait(10 * time.Millisecond) }
 	if pause {
-		rest = func() { w.Pause(50 * time.Microsecond) }
+		rest = func() { unix.Nanosleep(&unix.Timespec{Nsec: 50_000}, nil) }
 	}
 	before, dropped := processorTime(), drops(b, r)
 	b.ResetTimer()

@@ -17,7 +17,7 @@ import (
 // up to a millisecond and whose epoll would run a callback for each packet
 // that a ring takes.
 //
-// Wake may be called from any goroutine; Wait and Pause from one at a time.
+// Wake may be called from any goroutine; Wait from one at a time.
 type Waiter struct {
 	fds   []unix.PollFd // fds[0] is the eventfd
 	state atomic.Uint32
@@ -50,24 +50,19 @@ func NewWaiter(fds ...int) (*Waiter, error) {
 // before Wait), or when d has passed; it does not say which, so look at
 // everything. A negative d means no limit. Wait may return early without a
 // cause.
-func (w *Waiter) Wait(d time.Duration) error { return w.wait(w.fds, d) }
-
-// Pause is Wait without the descriptors: only Wake and time end it.
-func (w *Waiter) Pause(d time.Duration) error { return w.wait(w.fds[:1], d) }
-
-func (w *Waiter) wait(fds []unix.PollFd, d time.Duration) error {
+func (w *Waiter) Wait(d time.Duration) error {
 	if !w.state.CompareAndSwap(awake, asleep) {
 		w.state.Store(awake)
 		return nil
 	}
-	err := w.poll(fds, d)
+	err := w.poll(d)
 	w.state.Store(awake)
 	w.settle()
 	return err
 }
 
 // poll goes on after a signal: Go's runtime sends itself many.
-func (w *Waiter) poll(fds []unix.PollFd, d time.Duration) error {
+func (w *Waiter) poll(d time.Duration) error {
 	var timeout *unix.Timespec
 	end := time.Now().Add(d)
 	for left := d; ; left = max(0, time.Until(end)) {
@@ -75,7 +70,7 @@ func (w *Waiter) poll(fds []unix.PollFd, d time.Duration) error {
 			w.left = unix.NsecToTimespec(int64(left))
 			timeout = &w.left
 		}
-		if _, err := unix.Ppoll(fds, timeout, nil); err != unix.EINTR {
+		if _, err := unix.Ppoll(w.fds, timeout, nil); err != unix.EINTR {
 			return named("ppoll", err)
 		}
 	}

@@ -90,20 +90,3 @@ func BenchmarkWakeBusy(b *testing.B) {
 		w.Wake()
 	}
 }
-
-// Pause does not look at the descriptors.
-func TestWaiterPause(t *testing.T) {
-	var p [2]int
-	check(t, unix.Pipe(p[:]))
-	defer unix.Close(p[0])
-	defer unix.Close(p[1])
-	unix.Write(p[1], []byte{1})
-	w := newWaiter(t, p[0])
-	start := time.Now()
-	check(t, w.Pause(5*time.Millisecond))
-	if time.Since(start) < 5*time.Millisecond {
-		t.Error("a readable descriptor ended the pause")
-	}
-	time.AfterFunc(time.Millisecond, w.Wake)
-	check(t, w.Pause(-1))
-}
