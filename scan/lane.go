@@ -134,7 +134,7 @@ func (l *lane) ship(number int, busy bool) {
 	case l.results <- delivery{lane: number, verdicts: l.out}:
 		l.shipped = now
 		l.out = l.buffer()
-		runtime.Gosched()
+		runtime.Gosched() // there may be no processor left for who takes them
 	default: // they wait, and in the end new targets do
 	}
 }
