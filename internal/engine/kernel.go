@@ -34,12 +34,10 @@ type KernelConfig struct {
 type Kernel struct {
 	cfg    KernelConfig
 	number int // among those opened together
-	guard  *raw.Guard
-	routes *raw.Routes
-	hops   *raw.Neighbours
-	links  *raw.Links
-	rings  []*raw.Ring
-	taps   []*raw.Tap
+	*kernelTables
+	guard *raw.Guard
+	rings []*raw.Ring
+	taps  []*raw.Tap
 
 	waiter  atomic.Pointer[raw.Waiter]
 	polling atomic.Bool // somebody is about to wait in the waiter
@@ -79,6 +77,13 @@ func OpenKernels(c KernelConfig, n int) (kernels []*Kernel, err error) {
 	if err := raw.CheckPrivilege(); err != nil {
 		return nil, err
 	}
+	tables, err := openTables(c, n)
+	if err != nil {
+		return nil, err
+	}
+	for i := range n {
+		kernels = append(kernels, newKernel(c, i, tables))
+	}
 	defer func() {
 		if err != nil {
 			for _, k := range kernels {
@@ -87,21 +92,20 @@ func OpenKernels(c KernelConfig, n int) (kernels []*Kernel, err error) {
 			kernels = nil
 		}
 	}()
-	for i := range n {
-		k := newKernel(c)
-		k.number = i
-		kernels = append(kernels, k)
-		for _, open := range []func() error{k.openTables, k.openSenders, k.openGuard} {
-			if err := open(); err != nil {
-				return kernels, err
-			}
+	for _, k := range kernels {
+		if err := k.openSenders(); err != nil {
+			return kernels, err
+		}
+		if err := k.openGuard(); err != nil {
+			return kernels, err
 		}
 	}
 	return kernels, openRings(kernels)
 }
 
-func newKernel(c KernelConfig) *Kernel {
-	k := &Kernel{cfg: c, wake: make(chan struct{}, 1), timer: time.NewTimer(0), now: time.Now()}
+func newKernel(c KernelConfig, number int, tables *kernelTables) *Kernel {
+	k := &Kernel{cfg: c, number: number, kernelTables: tables, wake: make(chan struct{}, 1), timer: time.NewTimer(0), now: time.Now()}
+	k.keep(tables.release)
 	k.onPacket = func(p raw.Packet) { k.hand(p, false) }
 	k.onTapped = func(p raw.Packet) { k.hand(p, true) }
 	return k
@@ -109,23 +113,6 @@ func newKernel(c KernelConfig) *Kernel {
 
 // keep has something closed with the wire.
 func (k *Kernel) keep(close func() error) { k.closers = append(k.closers, close) }
-
-func (k *Kernel) openTables() (err error) {
-	c := k.cfg
-	if k.routes, err = raw.OpenRoutes(raw.RouteConfig{Source: c.Source, Interface: c.Interface, Mark: c.Mark}); err != nil {
-		return err
-	}
-	k.keep(k.routes.Close)
-	if k.hops, err = raw.OpenNeighbours(); err != nil {
-		return err
-	}
-	k.keep(k.hops.Close)
-	if k.links, err = raw.OpenLinks(); err != nil {
-		return err
-	}
-	k.keep(k.links.Close)
-	return nil
-}
 
 // openSenders opens the raw IP sockets. A host without one of the families is fine.
 func (k *Kernel) openSenders() error {
