@@ -21,6 +21,9 @@ func openConnect(c Config) (backend, error) {
 	if c.Options != MSSOnly {
 		return nil, errors.New("Config.Options: the SYN of method connect is the kernel's; leave the field zero, or use MethodRaw")
 	}
+	if c.Layer == LayerEthernet {
+		return nil, errors.New("Config.Layer: the packets of method connect are the kernel's; leave the field zero, or use MethodRaw")
+	}
 	config := connect.Config{
 		Source: c.Source, SourcePorts: connect.PortRange(c.SourcePorts), Interface: c.Interface,
 		TTL: c.TTL, TOS: c.TOS, Mark: c.Mark, Rate: c.Rate, Limit: c.maxInFlight(),

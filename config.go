@@ -69,6 +69,9 @@ type Config struct {
 	// it takes CAP_NET_ADMIN.
 	Mark uint32
 
+	// Layer says by what kind of socket packets leave. If zero, LayerIP.
+	Layer Layer
+
 	// Options chooses the TCP options of the SYN. If zero, MSSOnly.
 	Options Style
 
@@ -128,6 +131,9 @@ func (c Config) plan() (match.Plan, error) {
 // check finds what no engine could work with.
 func (c Config) check() error {
 	if _, err := c.plan(); err != nil {
+		return err
+	}
+	if err := c.Layer.check(c.Mark); err != nil {
 		return err
 	}
 	switch {

@@ -30,12 +30,14 @@ func BenchmarkChecks(b *testing.B) {
 		first := netip.MustParseAddr(base)
 		for _, callers := range []int{1, 64, 1024} {
 			name := fmt.Sprintf("%s/callers=%d", map[bool]string{true: "v4", false: "v6"}[first.Is4()], callers)
-			b.Run("rawshake/"+name, func(b *testing.B) {
-				lab.Benchmark(b, benchTopology, func(b *testing.B, n *lab.Net) {
-					n.Host("peer").Respond(b, lab.Responder{})
-					benchProbe(b, first, callers)
+			for who, layer := range []rawshake.Layer{rawshake.LayerIP, rawshake.LayerEthernet} {
+				b.Run([]string{"rawshake/", "rawshake-eth/"}[who]+name, func(b *testing.B) {
+					lab.Benchmark(b, benchTopology, func(b *testing.B, n *lab.Net) {
+						n.Host("peer").Respond(b, lab.Responder{})
+						benchProbe(b, rawshake.Config{Layer: layer}, first, callers)
+					})
 				})
-			})
+			}
 			b.Run("net.Dial/"+name, func(b *testing.B) {
 				lab.Benchmark(b, benchTopology, func(b *testing.B, n *lab.Net) {
 					n.Host("peer").Respond(b, lab.Responder{})
@@ -46,8 +48,8 @@ func BenchmarkChecks(b *testing.B) {
 	}
 }
 
-func benchProbe(b *testing.B, first netip.Addr, callers int) {
-	p, err := rawshake.New(rawshake.Config{})
+func benchProbe(b *testing.B, c rawshake.Config, first netip.Addr, callers int) {
+	p, err := rawshake.New(c)
 	if err != nil {
 		b.Fatal(err)
 	}

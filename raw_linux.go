@@ -40,6 +40,7 @@ func openRaw(c Config) (backend, error) {
 		Mark:      c.Mark,
 		Ports:     raw.PortRange(c.SourcePorts),
 		NumPorts:  ports,
+		Link:      c.Layer == LayerEthernet,
 	}, desks)
 	if err != nil {
 		return nil, err

@@ -51,7 +51,8 @@ type Config struct {
 	Interface   string             // that SYNs leave from; if empty, the routing table chooses
 	SourcePorts rawshake.PortRange // that our ports come from; if zero, the kernel chooses
 	TTL, TOS    uint8              // if TTL is zero, 64
-	Mark        uint32             // SO_MARK; whole frames are not routed by it, so it makes the scan use raw IP sockets
+	Mark        uint32             // SO_MARK; whole frames are not routed by it, so it makes LayerIP the default
+	Layer       rawshake.Layer     // by what kind of socket packets leave; if zero, LayerEthernet
 	Options     rawshake.Style     // TCP options of the SYN
 
 	// Scope, if not nil, is asked for the destination of every packet, RST included.
@@ -141,6 +142,10 @@ func (c Config) check() error {
 		return fmt.Errorf("Config.Targets is nil: compile a target.Spec")
 	case c.Timeout < 0:
 		return fmt.Errorf("Config.Timeout is %v: want a positive time, or 0 for %v", c.Timeout, DefaultTimeout)
+	case c.Layer > rawshake.LayerEthernet:
+		return fmt.Errorf("Config.Layer is %v: want LayerIP or LayerEthernet", c.Layer)
+	case c.Layer == rawshake.LayerEthernet && c.Mark != 0:
+		return fmt.Errorf("Config.Mark is %d, and Config.Layer ethernet: whole frames are not routed by their mark; use LayerIP", c.Mark)
 	case c.MaxInFlight < 0:
 		return fmt.Errorf("Config.MaxInFlight is %d: want a positive number, or 0 for %d", c.MaxInFlight, DefaultInFlight)
 	case c.inFlight()/c.lanes() > match.MaxSlots:

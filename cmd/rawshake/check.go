@@ -27,6 +27,7 @@ type checkFlags struct {
 	source             address
 	device             device
 	method             string
+	ethernet           bool
 	trace              bool
 	pcap               string
 	json, quiet        bool
@@ -100,6 +101,7 @@ func (f *checkFlags) register(cmd *cobra.Command) {
 	flags.VarP(&f.source, "source", "S", "source address")
 	flags.VarP(&f.device, "interface", "I", "interface to send from")
 	flags.StringVar(&f.method, "method", "raw", "raw, connect (completes handshakes), or auto: raw where the privilege is there")
+	flags.BoolVar(&f.ethernet, "send-eth", false, "send whole frames, past this host's OUTPUT firewall and address translation: faster")
 	flags.BoolVar(&f.trace, "trace", false, "show each packet sent and received on stderr")
 	flags.StringVar(&f.pcap, "pcap", "", "write the packets sent and received to this pcapng file")
 	flags.BoolVarP(&f.json, "json", "J", false, "JSON lines")
@@ -146,6 +148,8 @@ func (f *checkFlags) contradiction() error {
 		return exit.Usagef("--pcap %q: want the name of a file; stdout is for the verdicts", f.pcap)
 	case f.method == "connect" && (f.trace || f.pcapSet):
 		return exit.Usagef("--trace and --pcap show crafted packets, and --method connect sends none: use --method raw")
+	case f.method == "connect" && f.ethernet:
+		return exit.Usagef("--send-eth is for crafted packets, and --method connect sends none: use --method raw")
 	}
 	return nil
 }
@@ -159,6 +163,9 @@ func (f *checkFlags) probe(cmd *cobra.Command) (c rawshake.Config, err error) {
 		Timeout: time.Duration(f.timeout), Attempts: f.attempts.value,
 		Source: f.source.Addr, Interface: f.device.name, MaxInFlight: f.parallel.value,
 		Logger: slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	if f.ethernet {
+		c.Layer = rawshake.LayerEthernet
 	}
 	if c.Method, err = rawshake.ParseMethod(f.method); err != nil {
 		return c, exit.Usagef("--%w", err)

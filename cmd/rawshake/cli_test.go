@@ -45,6 +45,7 @@ func TestUsageErrors(t *testing.T) {
 		{"check --method warp 127.0.0.1:80", []string{`--method "warp"`, "raw, connect or auto"}},
 		{"check --method connect --trace 127.0.0.1:80", []string{"--trace", "--method raw"}},
 		{"check --method connect --pcap x 127.0.0.1:80", []string{"--pcap", "--method raw"}},
+		{"check --method connect --send-eth 127.0.0.1:80", []string{"--send-eth", "--method raw"}},
 		{"check --pcap - 127.0.0.1:80", []string{"name of a file"}},
 		{"check --color blue 127.0.0.1:80", []string{`"blue"`, "auto, always or never"}},
 		{"check --frob 127.0.0.1:80", []string{"--frob"}},

@@ -32,6 +32,7 @@ type scanFlags struct {
 	device         device
 	sourcePorts    portRange
 	ttl, tos, mark bounded
+	sendIP         bool
 	style          string
 
 	show, filter, fields string
@@ -72,6 +73,7 @@ func (f *scanFlags) register(cmd *cobra.Command) {
 	flags.Var(&f.ttl, "ttl", "TTL or hop limit of what is sent")
 	flags.Var(&f.tos, "tos", "TOS byte or traffic class of what is sent")
 	flags.Var(&f.mark, "mark", "mark of what is sent (SO_MARK), for policy routing; 0x may stand before it")
+	flags.BoolVar(&f.sendIP, "send-ip", false, "send by raw IP sockets, through this host's OUTPUT firewall and address translation like a connection: slower")
 	flags.StringVar(&f.style, "syn-options", craft.MSSOnly.String(), "TCP options of the SYN: mss, linux, windows, bsd, none")
 	flags.StringVar(&f.show, "show", "", `states that are written: open, closed, unreachable, filtered, unsent, all (default open, with --filter all)`)
 	flags.StringVar(&f.filter, "filter", "", `write only what passes, as in 'port in (80, 443) && rtt_us < 1000'; its fields are those of the JSON lines`)
@@ -106,7 +108,7 @@ func (f *scanFlags) options(cmd *cobra.Command, args []string) (o pass.Options, 
 		MaxInFlight: int(f.maxInFlight.value), Timeout: time.Duration(f.timeout), Attempts: int(f.attempts.value),
 		Source: f.source.Addr, Interface: f.device.name, SourcePorts: f.sourcePorts.PortRange,
 		TTL: uint8(f.ttl.value), TOS: uint8(f.tos.value), Mark: uint32(f.mark.value),
-		Pcap: f.pcap, Resume: resumed, SaveEvery: time.Duration(f.saveEvery), DryRun: f.dryRun, Yes: f.yes,
+		SendIP: f.sendIP, Pcap: f.pcap, Resume: resumed, SaveEvery: time.Duration(f.saveEvery), DryRun: f.dryRun, Yes: f.yes,
 		Version: thisBuild().Version, CommandLine: strings.Join(os.Args, " "),
 		Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr(),
 	}

@@ -120,6 +120,7 @@ func (k *Kernel) followHop(p *kernelPath) {
 	p.tried = k.now
 	state, mac := k.hops.Lookup(p.Interface, p.Gateway.WithZone(""))
 	if state != raw.Reachable {
+		k.hops.Resolve(p.Interface, p.Gateway.WithZone("")) // the firewall may keep the kernel from asking; if we cannot, it may
 		p.Sender = sender4
 		if p.Source.Is6() {
 			p.Sender = sender6

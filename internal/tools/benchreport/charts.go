@@ -45,7 +45,7 @@ func (r *results) sweepChart(benchmark string) chart {
 }
 
 func (r *results) checksChart() chart {
-	who := []string{"rawshake", "net.Dial"}
+	who := []string{"rawshake", "rawshake-eth", "net.Dial"}
 	steps := []step{{"1", "1"}, {"64", "64"}, {"1024", "1024"}}
 	c := chart{axis: "callers", steps: titles(steps), legend: who}
 	for _, p := range []column{

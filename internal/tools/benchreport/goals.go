@@ -20,10 +20,12 @@ func goals() []goal {
 	const times, share = "%.2f times", "%.3f times"
 	var all []goal
 	for _, f := range []string{"v4", "v6"} {
-		raw, dial := checks("rawshake", f, "1024"), checks("net.Dial", f, "1024")
+		raw, eth, dial := checks("rawshake", f, "1024"), checks("rawshake-eth", f, "1024"), checks("net.Dial", f, "1024")
 		all = append(all,
 			goal{"checks/s beside net.Dial, 1024 callers, IP" + f, raw, dial, "checks/s", 6, 0, times, "at least 6 times"},
 			goal{"CPU of a check beside net.Dial, 1024 callers, IP" + f, raw, dial, "net-cpu-ns/check", 0, 1. / 6, share, "at most a sixth (0.167)"},
+			goal{"the same checks/s with LayerEthernet, IP" + f, eth, dial, "checks/s", 6, 0, times, "at least 6 times"},
+			goal{"the same CPU with LayerEthernet, IP" + f, eth, dial, "net-cpu-ns/check", 0, 1. / 6, share, "at most a sixth (0.167)"},
 			goal{"time of a check beside net.Dial, 1 caller, IP" + f, checks("rawshake", f, "1"), checks("net.Dial", f, "1"), "ns/op", 0, 0.5, share,
 				"at most half"})
 	}

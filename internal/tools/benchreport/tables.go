@@ -52,7 +52,7 @@ func (r *results) Checks() string {
 	var rows []row
 	for _, family := range []string{"v4", "v6"} {
 		for _, callers := range []string{"1", "64", "1024"} {
-			for _, who := range []string{"rawshake", "net.Dial"} {
+			for _, who := range []string{"rawshake", "rawshake-eth", "net.Dial"} {
 				rows = append(rows, row{fmt.Sprintf("%s, IP%s, %s", who, family, callers), checks(who, family, callers)})
 			}
 		}

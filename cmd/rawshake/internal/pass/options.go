@@ -32,6 +32,7 @@ type Options struct {
 	SourcePorts rawshake.PortRange
 	TTL, TOS    uint8
 	Mark        uint32
+	SendIP      bool // by raw IP sockets, not as whole frames
 	Style       rawshake.Style
 
 	Show    filter.States

@@ -144,6 +144,9 @@ func (r *run) config() scan.Config {
 	if math.IsInf(c.Rate, 1) {
 		c.Rate = -1
 	}
+	if r.SendIP {
+		c.Layer = rawshake.LayerIP
+	}
 	if r.set.Scope != nil {
 		c.Scope = r.set.Scope.Contains
 	}

@@ -1,0 +1,92 @@
+//go:build linux && !android && !rawshake_connect
+
+package rawshake_test
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/rawshake/rawshake"
+	"github.com/rawshake/rawshake/internal/lab"
+	"github.com/rawshake/rawshake/match"
+)
+
+// TestLabLayer holds what the layer decides: raw IP packets pass this host's OUTPUT firewall, whole frames do not. Behind a gateway
+// the packets are the same; on the link and on loopback there is no difference.
+func TestLabLayer(t *testing.T) {
+	top := lab.Topology{Prefixes: map[string][]netip.Prefix{"peer": {netip.MustParsePrefix("10.128.0.0/16"), netip.MustParsePrefix("fd80::/64")}}}
+	lab.Test(t, top, func(t *testing.T, n *lab.Net) {
+		prober, peer := n.Prober(), n.Host("peer")
+		peer.Listen(t, 80)
+		prober.Nft(t, `chain out { type filter hook output priority 0; tcp dport 80 drop; }`)
+		families(t, func(t *testing.T, v6 bool) {
+			away := netip.MustParseAddrPort("10.128.7.7:80")
+			if v6 {
+				away = netip.MustParseAddrPort("[fd80::7]:80")
+			}
+			wire := peer.Capture(t)
+			ip, eth := newProber(t, quick), newProber(t, with(quick, rawshake.LayerEthernet))
+			prober.FlushNeighbours(t)
+			want(t, probe(t, ip, away), rawshake.Unsent, match.LocalFirewall)
+			eventually(t, "frames leave", func() bool { return probe(t, eth, away).State == rawshake.Open })
+			wire.Expect(t, away, lab.SYN(), lab.SYNACK(), lab.RST())
+			want(t, probe(t, eth, at(peer.Addr(v6), 80)), rawshake.Unsent, match.LocalFirewall) // on the link
+			wire.ExpectNothingElse(t)
+
+			results := 0
+			for r, err := range eth.ProbeAll(context.Background(), func(yield func(netip.AddrPort) bool) {
+				for a := away.Addr(); results < 1<<20 && a.Less(nthAddr(away.Addr(), 500)); a = a.Next() {
+					if !yield(netip.AddrPortFrom(a, 80)) {
+						return
+					}
+				}
+			}) {
+				if results++; err != nil || r.State != rawshake.Open {
+					t.Fatalf("%v is %v, %v, error %v", r.Target, r.State, r.Reason, err)
+				}
+			}
+			if results != 500 {
+				t.Errorf("%d results", results)
+			}
+		})
+	})
+}
+
+// with is c with a layer.
+func with(c rawshake.Config, l rawshake.Layer) rawshake.Config {
+	c.Layer = l
+	return c
+}
+
+func nthAddr(a netip.Addr, n int) netip.Addr {
+	for range n {
+		a = a.Next()
+	}
+	return a
+}
+
+func TestLayerOfConfig(t *testing.T) {
+	for _, c := range []struct {
+		config rawshake.Config
+		want   string
+	}{
+		{rawshake.Config{Layer: 9}, "Config.Layer is Layer(9): want LayerIP or LayerEthernet"},
+		{rawshake.Config{Layer: rawshake.LayerEthernet, Mark: 7}, "whole frames are not routed by their mark; use LayerIP"},
+		{rawshake.Config{Layer: rawshake.LayerEthernet, Method: rawshake.MethodConnect}, "Config.Layer: the packets of method connect are the kernel's"},
+	} {
+		p, err := rawshake.New(c.config)
+		if err == nil {
+			p.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("error %v, want %q", err, c.want)
+		}
+	}
+	for l, name := range map[rawshake.Layer]string{rawshake.LayerDefault: "default", rawshake.LayerIP: "ip", rawshake.LayerEthernet: "ethernet"} {
+		if l.String() != name {
+			t.Errorf("%v, want %s", l, name)
+		}
+	}
+}
