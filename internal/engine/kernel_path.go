@@ -91,6 +91,9 @@ func (k *Kernel) addPath(dst netip.Addr, route raw.Route) (*Path, error) {
 		}
 		p.link = i
 	}
+	if p.link >= 0 {
+		k.followHop(&p)
+	}
 	k.paths = append(k.paths, p)
 	return p.Path, nil
 }
