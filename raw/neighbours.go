@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -54,7 +55,15 @@ type Neighbours struct {
 	mu     sync.RWMutex
 	usable map[neighbourKey][6]byte // the kernel's, by notice
 	asked  *asked
+
+	generation atomic.Uint64
 }
+
+// Generation grows when the link address of a neighbour becomes known,
+// changes, or is no longer usable: what Lookup returned before may be outdated
+// then. That a neighbour has become Failed, and that what Resolve has heard is
+// too old, does not show.
+func (n *Neighbours) Generation() uint64 { return n.generation.Load() }
 
 // OpenNeighbours reads the kernel's table and follows its changes.
 func OpenNeighbours() (*Neighbours, error) {
@@ -88,6 +97,7 @@ func (n *Neighbours) read() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.usable = usable
+	n.generation.Add(1)
 	return nil
 }
 
@@ -98,6 +108,7 @@ func (n *Neighbours) notice(m message) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	defer n.generation.Add(1)
 	if m.kind == unix.RTM_NEWNEIGH && e.state == Reachable {
 		n.usable[e.neighbourKey] = e.mac
 	} else {
@@ -199,7 +210,7 @@ func (n *Neighbours) asker() (*asked, error) {
 	if n.asked != nil {
 		return n.asked, nil
 	}
-	own, err := openAsked()
+	own, err := openAsked(func() { n.generation.Add(1) })
 	if err == nil {
 		n.asked = own
 	}

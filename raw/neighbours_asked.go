@@ -17,6 +17,7 @@ import (
 type asked struct {
 	arp, nd *os.File
 	readers sync.WaitGroup
+	news    func() // told when a link address becomes known or changes
 
 	mu      sync.Mutex
 	entries map[neighbourKey]*inquiry
@@ -37,8 +38,8 @@ const (
 	maxInquiry  = 1 << 16
 )
 
-func openAsked() (*asked, error) {
-	a := &asked{entries: map[neighbourKey]*inquiry{}}
+func openAsked(news func()) (*asked, error) {
+	a := &asked{news: news, entries: map[neighbourKey]*inquiry{}}
 	var err error
 	if a.arp, err = packetFile(unix.ETH_P_ARP, arpReplies); err != nil {
 		return nil, err
@@ -133,6 +134,9 @@ func (a *asked) heard(key neighbourKey, mac [6]byte, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if q := a.entries[key]; q != nil {
+		if q.mac != mac || now.Sub(q.answered) >= answerLasts {
+			defer a.news()
+		}
 		q.answered, q.mac = now, mac
 	}
 }

@@ -60,7 +60,7 @@ const (
 	sender4 = 0
 	sender6 = 1
 
-	lookAgain = 50 * time.Millisecond // for a next hop's link address
+	lookAgain = 50 * time.Millisecond // for a next hop's link address, of which there was no news
 )
 
 // OpenKernel opens the wire. Without CAP_NET_RAW errors.Is(err, os.ErrPermission).

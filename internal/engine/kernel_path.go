@@ -18,6 +18,7 @@ type kernelPath struct {
 	zone  string
 	link  int       // its sender of whole frames, or -1
 	tried time.Time // when the next hop's link address was last looked up
+	known uint64    // generation of the neighbours then
 }
 
 // LinkUp implements Wire.
@@ -114,19 +115,22 @@ func (k *Kernel) linkSender(route raw.Route) (int, error) {
 	return len(k.senders) - 1, nil
 }
 
-// followHop keeps a path's link header up to date. While the next hop's address is not known, the path goes through the raw
-// IP socket, whose packets have the kernel ask for it.
+// followHop keeps a path's link header up to date. Until the next hop's address is known, and when it does not answer any more, the
+// path goes through the raw IP socket, whose packets have the kernel ask for it, too.
 func (k *Kernel) followHop(p *kernelPath) {
-	if k.now.Sub(p.tried) < lookAgain {
+	known := k.hops.Generation()
+	if known == p.known && k.now.Sub(p.tried) < lookAgain {
 		return
 	}
-	p.tried = k.now
+	p.tried, p.known = k.now, known
 	state, mac := k.hops.Lookup(p.Interface, p.Gateway.WithZone(""))
 	if state != raw.Reachable {
 		k.hops.Resolve(p.Interface, p.Gateway.WithZone("")) // the firewall may keep the kernel from asking; if we cannot, it may
-		p.Sender = sender4
-		if p.Source.Is6() {
-			p.Sender = sender6
+		if state == raw.Failed || p.Link == ([14]byte{}) {
+			p.Sender = sender4
+			if p.Source.Is6() {
+				p.Sender = sender6
+			}
 		}
 		return
 	}
