@@ -138,7 +138,8 @@ func TestLabResolve(t *testing.T) {
 // One request a second, three before a neighbour has failed, and an answer
 // that is believed for a minute.
 func TestInquiry(t *testing.T) {
-	a := &asked{entries: map[neighbourKey]*inquiry{}}
+	news := 0
+	a := &asked{news: func() { news++ }, entries: map[neighbourKey]*inquiry{}}
 	key := neighbourKey{3, there4}
 	start := time.Now()
 	at := func(seconds float64) time.Time { return start.Add(time.Duration(seconds * float64(time.Second))) }
@@ -168,9 +169,21 @@ func TestInquiry(t *testing.T) {
 	expect(31.5, Incomplete)
 	a.heard(key, [6]byte{1}, at(31.6))
 	expect(31.7, Reachable)
+	a.heard(key, [6]byte{1}, at(31.8))
+	if news != 1 {
+		t.Errorf("%d times there was news, want it once: the second was the same", news)
+	}
+	a.heard(key, [6]byte{2}, at(31.9))
+	if news != 2 {
+		t.Error("another address was no news")
+	}
 	expect(91, Reachable)
 	expect(92, Unknown)
-	a.heard(neighbourKey{4, there4}, [6]byte{1}, at(92)) // nobody asked
+	a.heard(key, [6]byte{2}, at(93))
+	if expect(93.1, Reachable); news != 3 {
+		t.Error("a word after a minute of silence was no news")
+	}
+	a.heard(neighbourKey{4, there4}, [6]byte{1}, at(94)) // nobody asked
 	if len(a.entries) != 1 {
 		t.Error("an answer without a question is remembered")
 	}
