@@ -91,8 +91,6 @@ func (k *Kernel) addPath(dst netip.Addr, route raw.Route) (*Path, error) {
 			return nil, err
 		}
 		p.link = i
-	}
-	if p.link >= 0 {
 		k.followHop(&p)
 	}
 	k.paths = append(k.paths, p)

@@ -1,0 +1,83 @@
+//go:build linux && !android
+
+package scan
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/rawshake/rawshake"
+	"github.com/rawshake/rawshake/internal/engine"
+	"github.com/rawshake/rawshake/internal/lab"
+	"github.com/rawshake/rawshake/match"
+)
+
+// An interface takes no packets for a while: the scan slows down and waits, and in the end every target is found.
+func TestLabNoBuffers(t *testing.T) {
+	both(t, 10, func(t *testing.T, n *lab.Net, prefix string) {
+		n.Host("peer").Respond(t, lab.Responder{})
+		before := space(t, "80", prefix[:strings.Index(prefix, "/")]) // so that the gateway is known
+		scanAll(t, Config{Targets: before, Timeout: time.Second}, nil)
+		clog(t, n.Prober(), "on")
+		time.AfterFunc(700*ms, func() { clog(t, n.Prober(), "off") })
+		all := space(t, "80", prefix)
+		s, err := New(Config{Targets: all, Rate: -1, Layer: rawshake.LayerIP, Lanes: 2, Timeout: 500 * ms})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := newTally(t, all)
+		h.each = func(v *engine.Verdict) {
+			if v.State != match.Open {
+				t.Errorf("%v is %v, %v", v.Target, v.State, v.Reason)
+			}
+		}
+		if err := s.Run(t.Context(), h); err != nil {
+			t.Fatal(err)
+		}
+		totals := s.Totals()
+		t.Logf("%+v, %+v", totals, s.Backoff())
+		if totals.Verdicts[match.Open] != all.Size() || totals.SendErrors == 0 || s.Backoff().Drops == 0 {
+			t.Errorf("%d of %d found, %d send errors, slowed down %d times", totals.Verdicts[match.Open], all.Size(), totals.SendErrors, s.Backoff().Drops)
+		}
+	})
+}
+
+// clogVariable has TestLabClog clog eth0, or free it.
+const clogVariable = "RAWSHAKE_CLOG"
+
+func clog(t *testing.T, h *lab.Host, to string) {
+	var out strings.Builder
+	if code := h.Run(t, lab.Command{
+		Args: []string{"-test.run=^TestLabClog$", "-test.count=1"}, Env: []string{clogVariable + "=" + to}, As: lab.Root, Stdout: &out, Stderr: &out,
+	}); code != 0 {
+		t.Errorf("clog %s: %s", to, out.String())
+	}
+}
+
+// TestLabClog is what [clog] runs.
+func TestLabClog(t *testing.T) {
+	to := os.Getenv(clogVariable)
+	if to == "" {
+		return // it is no test of its own
+	}
+	link, err := netlink.LinkByName("eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const bucket = 200 // bytes: two packets leave, two wait, and one byte a second drips
+	q := &netlink.Tbf{
+		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Handle: netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT},
+		Rate:       1, Buffer: bucket * uint32(time.Second/64), Limit: bucket,
+	}
+	change := netlink.QdiscAdd
+	if to == "off" {
+		change = func(q netlink.Qdisc) error { return netlink.QdiscDel(q) }
+	}
+	if err := change(q); err != nil {
+		t.Fatal(err)
+	}
+}
