@@ -39,18 +39,19 @@ func FuzzShard(f *testing.F) {
 
 // play is a script on its way.
 type play struct {
-	t      *testing.T
-	script []byte
-	shard  *engine.Shard
-	wire   *wiretest.Wire
-	probes []*actor // by user
-	syns   []*syn   // in the order of sending
-	past   [][]byte // packets that were delivered
-	wall   bool     // a firewall is up
-	once   bool     // each target once at a time
-	errno  error    // what sends say
-	hop    engine.Neighbour
-	down   bool
+	t       *testing.T
+	script  []byte
+	shard   *engine.Shard
+	wire    *wiretest.Wire
+	probes  []*actor // by user
+	syns    []*syn   // in the order of sending
+	past    [][]byte // packets that were delivered
+	wall    bool     // a firewall is up
+	once    bool     // each target once at a time
+	patient bool     // probes wait as long as it takes to send
+	errno   error    // what sends say
+	hop     engine.Neighbour
+	down    bool
 }
 
 // actor is a probe.
@@ -99,7 +100,7 @@ func newPlay(t *testing.T, script []byte) *play {
 		cfg.FromFirst = 2 * time.Second
 	}
 	cfg.Once = p.byte()%2 == 0
-	p.once = cfg.Once
+	p.once, p.patient = cfg.Once, cfg.FromFirst > 0
 	if p.byte()%2 == 0 {
 		p.wire.OnConfirm = func() {}
 	}
@@ -304,7 +305,7 @@ func (p *play) noise() {
 
 // end lets time pass until all is settled, if need be with nothing broken: some probes wait for that.
 func (p *play) end() {
-	if p.shard.Held() > 0 {
+	if p.shard.Held() > 0 || p.patient {
 		p.mend()
 	}
 	for i := 0; p.shard.Len() > 0; i++ {
