@@ -37,7 +37,7 @@ func TestLabLayer(t *testing.T) {
 
 			results := 0
 			for r, err := range eth.ProbeAll(context.Background(), func(yield func(netip.AddrPort) bool) {
-				for a := away.Addr(); results < 1<<20 && a.Less(nthAddr(away.Addr(), 500)); a = a.Next() {
+				for a := away.Addr(); a.Less(nthAddr(away.Addr(), 500)); a = a.Next() {
 					if !yield(netip.AddrPortFrom(a, 80)) {
 						return
 					}

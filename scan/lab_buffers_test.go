@@ -23,7 +23,12 @@ func TestLabNoBuffers(t *testing.T) {
 		before := space(t, "80", prefix[:strings.Index(prefix, "/")]) // so that the gateway is known
 		scanAll(t, Config{Targets: before, Timeout: time.Second}, nil)
 		clog(t, n.Prober(), "on")
-		time.AfterFunc(700*ms, func() { clog(t, n.Prober(), "off") })
+		freed := make(chan struct{})
+		time.AfterFunc(700*ms, func() {
+			clog(t, n.Prober(), "off")
+			close(freed)
+		})
+		defer func() { <-freed }()
 		all := space(t, "80", prefix)
 		s, err := New(Config{Targets: all, Rate: -1, Layer: rawshake.LayerIP, Lanes: 2, Timeout: 500 * ms})
 		if err != nil {
@@ -54,7 +59,7 @@ func clog(t *testing.T, h *lab.Host, to string) {
 	if code := h.Run(t, lab.Command{
 		Args: []string{"-test.run=^TestLabClog$", "-test.count=1"}, Env: []string{clogVariable + "=" + to}, As: lab.Root, Stdout: &out, Stderr: &out,
 	}); code != 0 {
-		t.Errorf("clog %s: %s", to, out.String())
+		t.Errorf("clog %s: exit code %d: %s", to, code, out.String())
 	}
 }
 
