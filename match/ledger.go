@@ -6,8 +6,8 @@ import (
 )
 
 // Ledger keeps two pending probes off one four-tuple: a second SYN on a half-open one draws a bare ACK or a false RST. It
-// remembers for each target which of at most 64 source ports are taken, and when it last answered, in a fixed table; two targets
-// that share a row merely share its ports.
+// remembers for each target which of at most 64 source ports are taken, and when it last answered, in a table; two targets that
+// share a row merely share its ports.
 type Ledger struct {
 	rows  []row
 	ports uint64 // a bit for each port there is
@@ -19,12 +19,33 @@ type row struct {
 	heard uint32 // the tick of the last answer
 }
 
-// NewLedger makes a ledger for the given number of source ports, at most 64, and a number of probes in flight: with so many, a
-// quarter of the ports is taken on the average.
-func NewLedger(ports, inFlight int) *Ledger {
-	rows := 1 << bits.Len(uint(min(max(4*inFlight/ports, 1024), 1<<20)-1))
-	return &Ledger{rows: make([]row, rows), ports: ^uint64(0) >> (64 - ports), n: ports}
+const (
+	minRows = 1 << 10
+	maxRows = 1 << 20
+)
+
+// NewLedger makes a ledger for the given number of source ports, at most 64. It begins small, so that it stays in the processor's
+// caches where few probes are in flight.
+func NewLedger(ports int) *Ledger {
+	return &Ledger{rows: make([]row, minRows), ports: ^uint64(0) >> (64 - ports), n: ports}
 }
+
+// Suffices reports whether the ledger has room for so many probes in flight: with a sixteenth of the ports taken on the average, even
+// targets that share a row find a port as good as always.
+func (l *Ledger) Suffices(inFlight int) bool {
+	return inFlight <= len(l.rows)*l.n/16 || len(l.rows) == maxRows
+}
+
+// Grow doubles the ledger. Ports that are taken have to be marked as such again, with Hold.
+func (l *Ledger) Grow() {
+	l.rows = append(l.rows, l.rows...) // when a target answered is in the row that it has now, as the lower bits stay
+	for i := range l.rows {
+		l.rows[i].taken = 0
+	}
+}
+
+// Hold marks a port of target as taken.
+func (l *Ledger) Hold(target netip.AddrPort, port int) { l.row(target).taken |= 1 << port }
 
 func (l *Ledger) row(target netip.AddrPort) *row {
 	return &l.rows[hash(target.Addr(), target.Port())&uint64(len(l.rows)-1)]

@@ -8,7 +8,7 @@ import (
 
 func TestLedgerTakesInTurn(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 63, 64} {
-		l := NewLedger(n, 1000)
+		l := NewLedger(n)
 		for i := range n {
 			port, ok := l.Take(someTarget4, 5)
 			if want := (5 + i) % n; !ok || port != want {
@@ -29,7 +29,7 @@ func TestLedgerTakesInTurn(t *testing.T) {
 }
 
 func TestLedgerQuiet(t *testing.T) {
-	l := NewLedger(4, 1)
+	l := NewLedger(4)
 	if q := l.Quiet(someTarget4, 7); q != 7 {
 		t.Errorf("quiet for %d ticks before the first answer", q)
 	}
@@ -42,13 +42,40 @@ func TestLedgerQuiet(t *testing.T) {
 	}
 }
 
-func TestLedgerRows(t *testing.T) {
+func TestLedgerSuffices(t *testing.T) {
 	for _, c := range []struct{ ports, inFlight, rows int }{
-		{64, 1, 1024}, {64, 16384, 1024}, {64, 16 * 1025, 2048}, {64, 1 << 20, 1 << 16}, {64, MaxSlots, 1 << 18},
-		{4, 1 << 16, 1 << 16}, {4, 1 << 20, 1 << 20}, {1, MaxSlots, 1 << 20},
+		{64, 1, 1024}, {64, 4096, 1024}, {64, 4097, 2048}, {64, 1 << 20, 1 << 18}, {64, MaxSlots, 1 << 20},
+		{4, 1 << 16, 1 << 18}, {4, 1 << 20, 1 << 20}, {1, MaxSlots, 1 << 20},
 	} {
-		if l := NewLedger(c.ports, c.inFlight); len(l.rows) != c.rows {
+		l := NewLedger(c.ports)
+		for !l.Suffices(c.inFlight) {
+			l.Grow()
+		}
+		if len(l.rows) != c.rows {
 			t.Errorf("%d ports, %d in flight: %d rows, want %d", c.ports, c.inFlight, len(l.rows), c.rows)
+		}
+	}
+}
+
+// A ledger that grows knows when targets answered, and what it is told again.
+func TestLedgerGrows(t *testing.T) {
+	l := NewLedger(64)
+	var targets []netip.AddrPort
+	for i := range 100 {
+		targets = append(targets, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 80))
+		l.Take(targets[i], i)
+		l.Heard(targets[i], uint32(i))
+	}
+	l.Grow()
+	for _, target := range targets {
+		if l.row(target).taken != 0 {
+			t.Errorf("%v has ports", target)
+		}
+	}
+	for i, target := range targets {
+		l.Hold(target, i%64)
+		if !l.Taken(target, i%64) || l.Quiet(target, 1000) > 1000-uint32(i) {
+			t.Errorf("%v: port %d taken %v, quiet %d", target, i%64, l.Taken(target, i%64), l.Quiet(target, 1000))
 		}
 	}
 }
@@ -73,7 +100,10 @@ func TestLedgerSpreads(t *testing.T) {
 			return netip.AddrPortFrom(netip.AddrFrom16([16]byte{0x20, 1, 6: byte(i >> 8), 7: byte(i), 15: 1}), 443)
 		},
 	} {
-		l := NewLedger(64, 1<<20)
+		l := NewLedger(64)
+		for !l.Suffices(1 << 20) {
+			l.Grow()
+		}
 		rows := map[*row]int{}
 		most := 0
 		for i := range 1 << 16 {
@@ -81,7 +111,7 @@ func TestLedgerSpreads(t *testing.T) {
 			rows[r]++
 			most = max(most, rows[r])
 		}
-		if most > 12 { // 65536 balls into as many rows: 8 or 9
+		if most > 8 { // 65536 balls into four times as many rows: 4 or 5
 			t.Errorf("%s: %d share a row", name, most)
 		}
 	}
@@ -91,7 +121,7 @@ func TestLedgerSpreads(t *testing.T) {
 func TestLedgerModel(t *testing.T) {
 	const ports = 7
 	rnd := rand.New(rand.NewPCG(6, 7))
-	l := NewLedger(ports, 1)
+	l := NewLedger(ports)
 	var targets []netip.AddrPort
 	used := map[*row]bool{}
 	for i := uint16(1); len(targets) < 50; i++ {

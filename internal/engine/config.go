@@ -28,14 +28,6 @@ type Config struct {
 	Trace     func(time.Time, bool, []byte)
 }
 
-// ledgerFor returns for how many probes in flight a ledger of ports is needed.
-func (c *Config) ledgerFor() int {
-	if c.Once {
-		return 0
-	}
-	return c.Limit
-}
-
 // Pacer limits the packets that a shard sends. Times are on the shard's clock.
 type Pacer interface {
 	// Take returns how many of want packets may go now; if none, how long until one may.

@@ -39,10 +39,11 @@ type desk struct {
 	free    []uint32
 	waiters atomic.Pointer[[]*waiter] // by user; written under mu
 
-	queued atomic.Int32
-	parked atomic.Int32 // callers, and streams
-	mode   atomic.Int32
-	wakeAt atomic.Int64 // when the goroutine looks again by itself, on the shard's clock
+	queued  atomic.Int32
+	parked  atomic.Int32 // callers, and streams
+	crowded atomic.Bool  // callers have filled their share of a crowd
+	mode    atomic.Int32
+	wakeAt  atomic.Int64 // when the goroutine looks again by itself, on the shard's clock
 
 	stop chan struct{}
 	done chan struct{}
@@ -129,7 +130,7 @@ func (d *desk) run() {
 		}
 		d.wakeAt.Store(after(d.shard.at, wait))
 		d.pump.Unlock()
-		crowded := d.front.callers.Load() >= crowd
+		crowded := d.crowded.Load()
 		if busy && watched || (watched || crowded) && idle < spins {
 			idle++
 			if busy {

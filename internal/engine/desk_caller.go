@@ -64,6 +64,7 @@ func (d *desk) enter(target netip.AddrPort, timeout time.Duration) *waiter {
 		return nil
 	}
 	w := d.waiter()
+	d.count()
 	d.queue = append(d.queue, request{target: target, asked: asked, timeout: min(timeout, longest), user: w.user})
 	d.queued.Add(1)
 	return w
@@ -94,7 +95,16 @@ func (d *desk) waiterOf(user uint32) *waiter { return (*d.waiters.Load())[user] 
 func (d *desk) leave(w *waiter) {
 	d.mu.Lock()
 	d.free = append(d.free, w.user)
+	d.count()
 	d.mu.Unlock()
+}
+
+// count notes whether the callers at this desk are its share of a crowd; d.mu is held.
+func (d *desk) count() {
+	crowded := (len(*d.waiters.Load())-len(d.free))*len(d.front.desks) >= crowd
+	if crowded != d.crowded.Load() {
+		d.crowded.Store(crowded)
+	}
 }
 
 // help moves packets until the verdict of w is there or nothing can be moved. Its caller has the pump, which it gives back.
@@ -141,6 +151,10 @@ func (d *desk) park(ctx context.Context, w *waiter) error {
 	d.parked.Add(1)
 	defer d.parked.Add(-1)
 	d.watch()
+	if ctx.Done() == nil {
+		<-w.ready // half the cost of a select
+		return nil
+	}
 	select {
 	case <-w.ready:
 		return nil

@@ -38,6 +38,9 @@ func (f *family[A]) submit(target netip.AddrPort, user uint32, timeout time.Dura
 		return f.turnAway(target, user, paid, match.Unsent, match.Overload, 0)
 	}
 	f.held++
+	if !f.cfg.Once && !f.ledger.Suffices(f.Len()) {
+		f.growLedger()
+	}
 	s := f.table.Slot(id)
 	s.User, s.Final = user, tickAt(f.at+min(timeout, longest))
 	s.SetPath(path)
@@ -117,6 +120,22 @@ func (f *family[A]) release(id match.ID, s *match.Slot[A]) {
 		f.held--
 	}
 	f.table.Remove(id)
+}
+
+// growLedger has the ledger keep up with the probes in flight.
+func (s *Shard) growLedger() {
+	s.ledger.Grow()
+	s.v4.holdPorts()
+	s.v6.holdPorts()
+}
+
+func (f *family[A]) holdPorts() {
+	f.table.All(func(_ match.ID, s *match.Slot[A]) bool {
+		if s.Is(match.FlagHeld) {
+			f.ledger.Hold(netip.AddrPortFrom(s.Addr(), s.Port), s.PortIndex())
+		}
+		return true
+	})
 }
 
 func (f *family[A]) dropPort(s *match.Slot[A]) {

@@ -16,11 +16,10 @@ import (
 // Front is an engine for many callers. It has one desk or more; a caller goes to one that is free, so that on a busy machine
 // each processor moves packets of its own.
 type Front struct {
-	desks   []*desk
-	next    atomic.Uint32
-	callers atomic.Int32
-	near    sync.Pool // of *desk
-	closed  atomic.Bool
+	desks  []*desk
+	next   atomic.Uint32
+	near   sync.Pool // of *desk
+	closed atomic.Bool
 
 	mu      sync.Mutex
 	streams map[uint32]*Stream
@@ -53,16 +52,12 @@ func (f *Front) Probe(ctx context.Context, target netip.AddrPort, timeout time.D
 	if f.closed.Load() {
 		return net.ErrClosed
 	}
-	callers := f.callers.Add(1)
-	defer f.callers.Add(-1)
 	d := f.nearDesk()
-	if callers < crowd {
-		for range f.desks {
-			if d.pump.TryLock() {
-				return d.finish(ctx, d.enter(target, timeout), use)
-			}
-			d = f.desks[(d.number+1)%len(f.desks)]
+	for range f.desks {
+		if !d.crowded.Load() && d.pump.TryLock() {
+			return d.finish(ctx, d.enter(target, timeout), use)
 		}
+		d = f.desks[(d.number+1)%len(f.desks)]
 	}
 	w := d.enter(target, timeout)
 	if f.closed.Load() {
@@ -71,7 +66,7 @@ func (f *Front) Probe(ctx context.Context, target netip.AddrPort, timeout time.D
 	return d.wait(ctx, w, use)
 }
 
-// crowd is from how many callers on each leaves its request at the desk and parks: the desk's goroutine then has full batches, and
+// crowd is from how many callers at all desks on each leaves its request and parks: the desk's goroutine then has full batches, and
 // there is always somebody to run meanwhile.
 const crowd = 8
 

@@ -38,6 +38,28 @@ func TestOneTargetManyCallers(t *testing.T) {
 	})
 }
 
+// While more and more probes are in flight the ledger grows, and no port is given away twice by that.
+func TestPortsOutlastGrowth(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		h := newHost()
+		w := wiretest.New(wiretest.Delay(35*ms, h.answer))
+		f := open(t, w, nil)
+		var all []*pending
+		for range 2 {
+			all = append(all, startIn(t.Context(), f, 4*time.Second, many(target, 600)...)...)
+		}
+		for _, p := range all {
+			if <-p.done; p.v.State != match.Open || p.v.Attempt != 0 {
+				t.Errorf("%v %v, attempt %d", p.v.State, p.v.Reason, p.v.Attempt)
+			}
+		}
+		synctest.Wait()
+		if h.met != 0 || len(h.halfOpen) != 0 {
+			t.Errorf("%d SYNs met a half-open connection, %d were left", h.met, len(h.halfOpen))
+		}
+	})
+}
+
 // A target that has a port of ours for its own, as our own host may: a SYN from that very port would be its own answer.
 func TestPortOfOurs(t *testing.T) {
 	families(t, func(t *testing.T, target netip.AddrPort) {

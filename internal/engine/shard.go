@@ -89,7 +89,7 @@ func New(cfg Config, wire Wire, sink Sink) (*Shard, error) {
 	}
 	s := &Shard{
 		cfg: cfg, wire: wire, sink: sink, epoch: time.Now(),
-		ledger:     match.NewLedger(len(cfg.Ports), cfg.ledgerFor()),
+		ledger:     match.NewLedger(len(cfg.Ports)),
 		unresolved: neighbours{},
 		lossAt:     -1, dropsAt: -dropsEvery,
 	}
