@@ -30,9 +30,11 @@ type Result struct {
 	Reason Reason
 
 	// RTT is the time from the SYN that was answered to the kernel's receive stamp of the answer, for MethodConnect what the
-	// kernel measured of the handshake. It is 0 without an answer. It is also 0 when an answer came and its time cannot be
-	// told: it answers an attempt after which another left out of turn, or connect(2) repeated its SYN and the platform does
-	// not say more. Leave such a 0 out of statistics.
+	// kernel measured of the handshake. By MethodRaw it is at least a microsecond, since send times are not known better, and
+	// never off by more than a millisecond: packets of a batch are taken to leave at an even pace. It is 0 without an answer. It
+	// is also 0 when an answer came and its time cannot be told: the machine stopped us for longer in the middle of sending, the
+	// answer is to an attempt after which another left out of turn, or connect(2) repeated its SYN and the platform does not say
+	// more. Leave such a 0 out of statistics.
 	RTT time.Duration
 
 	Attempt int            // the attempt that was answered, or the last one sent; the first is 0

@@ -16,8 +16,8 @@ type ID uint32
 // Slot is a pending probe: 32 bytes for IPv4, 48 for IPv6, and no pointers, so that the garbage collector never looks at a
 // million of them.
 type Slot[A Addr] struct {
-	// meta packs, from the low end: 39 bits time of the last send in units of 32 ns, 6 bits generation, 4 bits attempt,
-	// 8 bits source port index, 7 bits flags.
+	// meta packs, from the low end: 38 bits time of the last send in units of 64 ns, 6 bits generation, 4 bits attempt,
+	// 8 bits source port index, 8 bits flags.
 	meta uint64
 	prev uint32 // list of the timer bucket; the first points back at its bucket
 	next uint32 // list of the timer bucket, or of free slots
@@ -47,12 +47,14 @@ const (
 	FlagStale
 	// FlagQueued says that the next attempt waits for its turn to be sent.
 	FlagQueued
+	// FlagVague says that it cannot be told exactly enough for an RTT when an attempt left.
+	FlagVague
 )
 
 const (
-	sentBits  = 39
+	sentBits  = 38
 	sentMask  = 1<<sentBits - 1
-	sentUnit  = 32 * time.Nanosecond
+	sentUnit  = 64 * time.Nanosecond
 	genShift  = sentBits
 	attShift  = genShift + genBits
 	portShift = attShift + 4

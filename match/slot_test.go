@@ -58,12 +58,12 @@ func TestSlotFieldsAreApart(t *testing.T) {
 		t.Error("they spill into flags or time")
 	}
 	s.SetSent((1<<sentBits-1)*sentUnit, time.Hour)
-	s.Set(flagLive | FlagSent | FlagDropped | FlagExtra | FlagHeld | FlagStale | FlagQueued)
+	s.Set(flagLive | FlagSent | FlagDropped | FlagExtra | FlagHeld | FlagStale | FlagQueued | FlagVague)
 	set(false)
 	if s.Attempt() != 0 || s.PortIndex() != 0 || s.Path() != 0 || s.gen() != 0 {
 		t.Error("time or flags spill into the rest")
 	}
-	for f := uint64(flagLive); f <= FlagQueued; f <<= 1 {
+	for f := uint64(flagLive); f <= FlagVague; f <<= 1 {
 		if !s.Is(f) {
 			t.Errorf("flag %b is lost", f)
 		}
@@ -72,7 +72,7 @@ func TestSlotFieldsAreApart(t *testing.T) {
 			t.Errorf("flag %b stays", f)
 		}
 	}
-	if s.meta>>flagShift != 0 || s.Since(0) != sentUnit { // that time is 32 ns before 0, modulo
+	if s.meta>>flagShift != 0 || s.Since(0) != sentUnit { // that time is 64 ns before 0, modulo
 		t.Errorf("flags %b, since %v", s.meta>>flagShift, s.Since(0))
 	}
 }

@@ -159,6 +159,10 @@ func TestICMPOfOwnKernel(t *testing.T) {
 			if c.code == code && v.Errno != syscall.EHOSTUNREACH {
 				t.Errorf("%s: errno %v", c.because, v.Errno)
 			}
+			nobody := c.reason == match.NoNeighbour || c.reason == match.GatewayDown
+			if nobody != (v.Took() == 0 && v.TTL == 0 && v.ICMPType == 0 && !v.Responder.IsValid()) {
+				t.Errorf("%s: RTT %v, TTL %d, ICMP type %d from %v", c.because, v.Took(), v.TTL, v.ICMPType, v.Responder)
+			}
 			f.Close()
 		}
 	})

@@ -70,7 +70,7 @@ func (f *family[A]) answered(id match.ID, attempt int, r *craft.Reply, a *Arriva
 	*v = Verdict{Attempt: attempt, Time: a.Time, Source: netip.AddrPortFrom(path.Source, r.LocalPort)}
 	v.State, v.Reason = match.Verdict(r)
 	v.RTT = s.RTT(time.Duration(a.Time-f.wall), attempt, &f.cfg.Plan)
-	v.untold = v.RTT == 0 && attempt < s.Attempt()
+	v.untold = v.RTT == 0 && attempt < s.Attempt() || s.Is(match.FlagVague)
 	v.Errno = errnoOf(r)
 	v.evidence(r)
 	f.local(v, path, r)
@@ -91,6 +91,7 @@ func (f *family[A]) local(v *Verdict, path *outlet, r *craft.Reply) {
 	if v.Reason != match.HostUnreachable || r.Responder != r.Local || r.Remote == r.Local {
 		return
 	}
+	v.silence() // nobody answered
 	if path.OnLink {
 		v.Reason = match.NoNeighbour
 	} else {

@@ -238,10 +238,7 @@ func (s *Shard) flushBatch(b *batch) {
 	for from := 0; from < n; {
 		start := time.Since(s.epoch)
 		sent, err := b.sender.Send(from, n)
-		end := start
-		if sent > 1 {
-			end = time.Since(s.epoch)
-		}
+		end := time.Since(s.epoch)
 		syns := s.counters.SYNSent
 		s.spread(b, from, from+sent, start, end)
 		if s.counters.SYNSent != syns {
@@ -268,6 +265,10 @@ func (s *Shard) sent(start, end time.Duration) {
 	s.lastSYN.Store(int64(end) + 1)
 }
 
+// exact is how long sending may take for the times between to be worth telling: a machine that has more to do may stop us anywhere in
+// it.
+const exact = time.Millisecond
+
 // spread tells places from up to to when they left, between start and end: a SYN took twice as long as a RST, because on a short
 // way its answer is received meanwhile.
 func (s *Shard) spread(b *batch, from, to int, start, end time.Duration) {
@@ -280,7 +281,7 @@ func (s *Shard) spread(b *batch, from, to int, start, end time.Duration) {
 		}
 	}
 	for i := from; i < to; i++ {
-		s.left(b, i, start+(end-start)*before/total)
+		s.left(b, i, start+(end-start)*before/total, end-start <= exact)
 		before += syn
 		if b.places[i].reset {
 			before += rst - syn
@@ -288,8 +289,8 @@ func (s *Shard) spread(b *batch, from, to int, start, end time.Duration) {
 	}
 }
 
-// left notes that a packet is on the wire.
-func (s *Shard) left(b *batch, i int, at time.Duration) {
+// left notes that a packet is on the wire, since about a time or since exactly then.
+func (s *Shard) left(b *batch, i int, at time.Duration, exactly bool) {
 	p := b.places[i]
 	if s.cfg.Trace != nil {
 		s.cfg.Trace(s.epoch.Add(at), true, b.sender.Frame(i)[craft.Headroom:][:p.length])
@@ -298,13 +299,13 @@ func (s *Shard) left(b *batch, i int, at time.Duration) {
 	case p.reset:
 		s.counters.RSTSent++
 	case p.six:
-		s.v6.left(p.id, at)
+		s.v6.left(p.id, at, exactly)
 	default:
-		s.v4.left(p.id, at)
+		s.v4.left(p.id, at, exactly)
 	}
 }
 
-func (f *family[A]) left(id match.ID, at time.Duration) {
+func (f *family[A]) left(id match.ID, at time.Duration, exactly bool) {
 	f.counters.SYNSent++
 	s := f.table.Slot(id)
 	var late time.Duration
@@ -328,6 +329,9 @@ func (f *family[A]) left(id match.ID, at time.Duration) {
 		}
 	}
 	s.Set(match.FlagSent)
+	if !exactly {
+		s.Set(match.FlagVague)
+	}
 	s.SetSent(at, late)
 	f.table.Arm(id, f.next(s))
 }

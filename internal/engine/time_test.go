@@ -244,3 +244,21 @@ func TestBacklogGoesOn(t *testing.T) {
 		})
 	}
 }
+
+// A send that the machine holds up for long leaves open when its packets left, and so their RTTs; one that it does not is exact.
+func TestVagueSend(t *testing.T) {
+	for _, held := range []time.Duration{500 * time.Microsecond, 2 * ms} {
+		families(t, func(t *testing.T, target netip.AddrPort) {
+			w := wiretest.New(wiretest.Delay(30*ms, wiretest.Open))
+			w.SendErr = func([]byte) error {
+				time.Sleep(held)
+				return nil
+			}
+			v := probe(t, open(t, w, nil), target, time.Second)
+			rtt := v.Took()
+			if v.State != match.Open || (held > ms) != (rtt == 0) || rtt != 0 && (rtt < 30*ms || rtt > 31*ms) {
+				t.Errorf("held up for %v: %v, RTT %v", held, v.State, rtt)
+			}
+		})
+	}
+}

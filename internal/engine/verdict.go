@@ -28,7 +28,7 @@ type Verdict struct {
 	ICMPCode   uint8
 	MTU        uint32
 	Responder  netip.Addr // of an ICMP error
-	untold     bool       // the RTT: an attempt out of turn came after the one that was answered
+	untold     bool       // the RTT: nobody knows exactly when the attempt left that was answered
 	options    [40]byte
 	numOptions uint8
 }
@@ -45,13 +45,21 @@ func (v *Verdict) evidence(r *craft.Reply) {
 	}
 }
 
+// silence takes the evidence away.
+func (v *Verdict) silence() {
+	v.RTT, v.TTL, v.ICMPType, v.ICMPCode, v.MTU, v.Responder = 0, 0, 0, 0, 0, netip.Addr{}
+}
+
 // When returns the time of the verdict.
 func (v *Verdict) When() time.Time { return time.Unix(0, v.Time) }
 
-// Took returns the RTT as it is shown: an answer took some time, even if the clocks are too coarse to tell.
+// resolution is the shortest RTT: send times are not known better.
+const resolution = time.Microsecond
+
+// Took returns the RTT as it is shown.
 func (v *Verdict) Took() time.Duration {
 	if v.TTL == 0 || v.untold {
 		return 0 // nothing answered, or it cannot be told when its attempt left
 	}
-	return max(v.RTT, 32*time.Nanosecond)
+	return max(v.RTT, resolution)
 }
