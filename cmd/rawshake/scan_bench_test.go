@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"math/bits"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -34,13 +35,16 @@ var spaces = []space{
 	{[]string{"10.0.0.0/8", "172.16.0.0/16"}, "10.77.0.0/16", 1 << 24},
 }
 
-// block is a space of 2^bits targets.
-func block(v6 bool, bits int) space {
+// block is a space of 2^n targets.
+func block(v6 bool, n int) space {
 	if v6 {
-		return space{[]string{fmt.Sprintf("fd80::/%d", 128-bits)}, "", 1 << bits}
+		return space{[]string{fmt.Sprintf("fd80::/%d", 128-n)}, "", 1 << n}
 	}
-	return space{[]string{fmt.Sprintf("10.128.0.0/%d", 32-bits)}, "", 1 << bits}
+	return space{[]string{fmt.Sprintf("10.128.0.0/%d", 32-n)}, "", 1 << n}
 }
+
+// six is an IPv6 space of the same size.
+func (s space) six() space { return block(true, bits.Len(uint(s.size))-1) }
 
 // trial makes a space small where only a trial is wanted.
 func (s space) trial() space {
@@ -77,6 +81,7 @@ func BenchmarkScanTargets(b *testing.B) {
 		for _, t := range tools[:2] {
 			bench(b, fmt.Sprintf("%s/%d", t.name, s.size), scanRun{tool: t, space: s})
 		}
+		bench(b, fmt.Sprintf("rawshake-v6/%d", s.size), scanRun{tool: tools[0], space: s.six()})
 	}
 }
 
@@ -86,6 +91,7 @@ func BenchmarkScanRate(b *testing.B) {
 		for _, t := range tools[:2] {
 			bench(b, fmt.Sprintf("%s/%d", t.name, c.rate), scanRun{tool: t, space: block(false, c.bits), rate: c.rate})
 		}
+		bench(b, fmt.Sprintf("rawshake-v6/%d", c.rate), scanRun{tool: tools[0], space: block(true, c.bits), rate: c.rate})
 	}
 }
 
@@ -106,6 +112,7 @@ func BenchmarkScanLoss(b *testing.B) {
 // BenchmarkScanSilent asks 2^24 targets that stay silent: what waits is bounded, not what is asked.
 func BenchmarkScanSilent(b *testing.B) {
 	bench(b, "v4", scanRun{tool: tools[0], space: spaces[2], responder: lab.Responder{Fate: lab.Silent}})
+	bench(b, "v6", scanRun{tool: tools[0], space: spaces[2].six(), responder: lab.Responder{Fate: lab.Silent}})
 }
 
 func family(v6 bool) string {

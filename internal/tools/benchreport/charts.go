@@ -3,7 +3,7 @@ package main
 import "fmt"
 
 // scanners are those of which there are cost curves.
-var scanners = []string{"rawshake", "zmap"}
+var scanners = []string{"rawshake", "zmap", "rawshake-v6"}
 
 // step is a place on the horizontal axis: what stands there, and how benchmarks name it.
 type step struct{ title, name string }

@@ -40,7 +40,10 @@ func goals() []goal {
 			goal{"wrong verdicts, mixed, IP" + f, "ScanMixed/" + f, "", "wrong", 0, 0, "%.0f", "0"},
 			goal{"recall, 5 % loss each way, 3 attempts, IP" + f, "ScanLoss/" + f, "", "recall%", 99.85, 0, "%.4f %%", "at least 99.85 %"})
 	}
-	return append(all, goal{"RSS, 2^24 silent targets", "ScanSilent/v4", "", "rss-MB", 0, 100, "%.0f MB", "at most 100 MB"})
+	for _, f := range []string{"v4", "v6"} {
+		all = append(all, goal{"RSS, 2^24 silent targets, IP" + f, "ScanSilent/" + f, "", "rss-MB", 0, 100, "%.0f MB", "at most 100 MB"})
+	}
+	return all
 }
 
 // figure is what was measured; false if something is missing.

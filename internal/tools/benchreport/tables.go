@@ -107,7 +107,7 @@ func (r *results) Hard() string {
 
 // Silent is the table of silent targets.
 func (r *results) Silent() string {
-	return r.table("case", []row{{"2^24 silent targets", "ScanSilent/v4"}}, []column{
+	return r.table("case", []row{{"2^24 silent targets, IPv4", "ScanSilent/v4"}, {"2^24 silent targets, IPv6", "ScanSilent/v6"}}, []column{
 		{"SYNs", "probes", "%.0f", 0}, {"SYNs/s", "probes/s", "%.0f", 0}, {"CPU µs a SYN, machine", "cpu-ns/probe", "%.2f", 1e-3}, {"less others", "net-cpu-ns/probe", "%.2f", 1e-3},
 		{"RSS, MB", "rss-MB", "%.0f", 0}, {"wrong verdicts", "wrong", "%.0f", 0}, {"s", "seconds", "%.1f", 0}, others,
 	})
