@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/rawshake/rawshake/scan/internal/durable"
 )
 
 // device is what an output is written to: an *os.File, or a fault in a test.
@@ -29,22 +31,30 @@ type file struct {
 	dev     device
 	path    string
 	regular bool          // can be cut and made durable
+	begun   bool          // standard output that is a file with something in it: a shell's >>
 	length  int64         // bytes of whole records, as far as we know: line-aligned, or frame-aligned when compressed
 	zstd    *zstd.Encoder // nil: plain
 	inFrame bool
 	raw     int64 // bytes that went to dev since open, compressed ones
 }
 
-// openFile opens the path of spec without touching what is in it. Standard output is w, os.Stdout if that is nil.
-func openFile(spec Spec, w io.Writer) (*file, error) {
+// openFile opens the path of spec without touching what is in it; anew also makes it. Standard output is w, os.Stdout if
+// that is nil.
+func openFile(spec Spec, w io.Writer, anew bool) (*file, error) {
 	if w == nil {
 		w = os.Stdout
 	}
 	f := &file{path: spec.Path, dev: stdout{w}}
-	if spec.Path != Stdout {
-		dev, err := os.OpenFile(spec.Path, os.O_WRONLY|os.O_CREATE, 0o644)
+	if spec.Path == Stdout {
+		f.begun = hasContent(w)
+	} else {
+		flags := os.O_WRONLY
+		if anew {
+			flags |= os.O_CREATE
+		}
+		dev, err := os.OpenFile(spec.Path, flags, 0o644)
 		if err != nil {
-			return nil, outputError(spec.Path, -1, err)
+			return nil, openError(spec.Path, err, anew)
 		}
 		info, err := dev.Stat()
 		if err != nil {
@@ -64,6 +74,24 @@ func openFile(spec Spec, w io.Writer) (*file, error) {
 	return f, nil
 }
 
+// hasContent reports whether w is a file with something in it.
+func hasContent(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode().IsRegular() && info.Size() > 0
+}
+
+// openError words why an output cannot be opened.
+func openError(path string, err error, anew bool) error {
+	if !anew && errors.Is(err, fs.ErrNotExist) {
+		err = errors.New("it is not there, and the scan that goes on has records in it: put it back, or start anew without --resume")
+	}
+	return outputError(path, -1, err)
+}
+
 // cut leaves the first length bytes and goes on behind them.
 func (f *file) cut(length int64) error {
 	if !f.regular {
@@ -76,13 +104,16 @@ func (f *file) cut(length int64) error {
 	if _, err := dev.Seek(length, io.SeekStart); err != nil {
 		return outputError(f.path, -1, err)
 	}
+	if err := durable.SyncName(f.path); err != nil {
+		return outputError(f.path, -1, err)
+	}
 	f.length = length
 	return nil
 }
 
 // check looks whether the file can be what a checkpoint knew with that length.
 func (f *file) check(length int64) error {
-	if !f.regular || length < 0 {
+	if !f.regular {
 		return nil
 	}
 	in, err := os.Open(f.path)
@@ -93,6 +124,10 @@ func (f *file) check(length int64) error {
 	info, err := in.Stat()
 	if err != nil {
 		return outputError(f.path, -1, err)
+	}
+	if length < 0 && info.Size() > 0 {
+		return outputError(f.path, -1, errors.New("it is a file with something in it, and was a pipe or device when the scan "+
+			"began: empty it, or start anew without --resume"))
 	}
 	if info.Size() < length {
 		return outputError(f.path, -1, fmt.Errorf("it has %d bytes and the checkpoint knows %d: it was changed after the scan; "+
@@ -183,17 +218,4 @@ func (f *file) whole() int64 {
 		return -1
 	}
 	return f.length
-}
-
-// syncDir makes the name of a new file durable, as sync does for its bytes.
-func syncDir(path string) error {
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return outputError(path, -1, err)
-	}
-	defer dir.Close()
-	if err := dir.Sync(); err != nil {
-		return outputError(path, -1, err)
-	}
-	return nil
 }

@@ -4,10 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
-	"errors"
 	"io"
 	"os"
 	"slices"
+
+	"github.com/rawshake/rawshake/scan/internal/durable"
 )
 
 // maxGrouped bounds the memory of groupHosts: about 32 bytes a record and the addresses. A larger file keeps a host element a port, which
@@ -24,35 +25,27 @@ type hostLine struct {
 
 // groupHosts rewrites a finished XML file so that each host has one element with all its ports, in the order of their
 // first appearance: several readers take the last element of a host for all of it. It relies on the lines that xml
-// writes. The new file takes the place of the old one at once or not at all.
-func groupHosts(path string, most int) error {
+// writes. The new file takes the place of the old one at once or not at all. It leaves a file of more than most records
+// as it is, and returns false.
+func groupHosts(path string, most int) (bool, error) {
 	in, err := os.Open(path)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer in.Close()
 	lines, end, err := findHosts(in, most)
-	if err != nil || lines == nil {
-		return err
+	if err != nil || len(lines) > most {
+		return false, err
 	}
-	out, err := os.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
-		return err
+	if lines == nil {
+		return true, nil
 	}
-	w := bufio.NewWriterSize(out, chunkSize)
-	err = errors.Join(writeGrouped(w, in, lines, end), w.Flush(), out.Sync(), out.Close())
-	if err != nil {
-		os.Remove(path + ".tmp")
-		return err
-	}
-	if err := os.Rename(path+".tmp", path); err != nil {
-		return err
-	}
-	return syncDir(path)
+	err = durable.Replace(path, func(w *bufio.Writer) error { return writeGrouped(w, in, lines, end) }, nil)
+	return err == nil, err
 }
 
 // findHosts returns the lines of host elements in the order of their groups, and the offset of the first line behind
-// them all. No lines means that there is nothing to group.
+// them all. It gives up behind the first line more than most.
 func findHosts(in io.Reader, most int) (lines []hostLine, end int64, err error) {
 	hosts := map[string]int{}
 	r := bufio.NewReaderSize(in, chunkSize)
@@ -75,7 +68,7 @@ func findHosts(in io.Reader, most int) (lines []hostLine, end int64, err error) 
 			end = offset + int64(len(line))
 		}
 		if offset += int64(len(line)); len(lines) > most {
-			return nil, 0, nil
+			return lines, end, nil
 		}
 	}
 	slices.SortStableFunc(lines, func(a, b hostLine) int { return cmp.Compare(a.host, b.host) })

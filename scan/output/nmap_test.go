@@ -3,6 +3,7 @@ package output
 import (
 	"bytes"
 	stdxml "encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -191,24 +192,66 @@ func TestGroupHostsLimit(t *testing.T) {
 		finish(t, s, incomplete)
 	})
 	before := read(t, path)
-	if err := groupHosts(path, 2); err != nil {
-		t.Fatal(err)
+	if grouped, err := groupHosts(path, 2); grouped || err != nil {
+		t.Fatal(grouped, err)
 	}
 	if read(t, path) != before {
 		t.Error("the file was changed")
 	}
-	if err := groupHosts(path, 100); err != nil {
-		t.Fatal(err)
+	if grouped, err := groupHosts(path, 100); !grouped || err != nil {
+		t.Fatal(grouped, err)
 	}
 	after := read(t, path)
 	if strings.Count(before, "<host ") != 6 || strings.Count(after, "<host ") != 5 {
 		t.Errorf("%d host elements became %d", strings.Count(before, "<host "), strings.Count(after, "<host "))
 	}
-	if err := groupHosts(path, 100); err != nil || read(t, path) != after {
+	if _, err := groupHosts(path, 100); err != nil || read(t, path) != after {
 		t.Errorf("grouping twice changes something: %v", err)
 	}
-	if left, _ := filepath.Glob(path + ".tmp"); left != nil {
+	if left, _ := filepath.Glob(path + ".*"); left != nil {
 		t.Errorf("%v is left", left)
+	}
+}
+
+// TestUngrouped: it is told which files keep a host element for each port.
+func TestUngrouped(t *testing.T) {
+	incomplete := run
+	incomplete.Complete = false
+	for _, test := range []struct {
+		name string
+		run  record.Run
+		want bool
+	}{{"x.xml", run, false}, {"x.xml", incomplete, true}, {"x.xml.zst", run, true}, {"x.jsonl", run, false}} {
+		path := filepath.Join(t.TempDir(), test.name)
+		_, s := openSpecs(t, path)
+		mustWrite(t, s, records()...)
+		finish(t, s, test.run)
+		if got := slices.Equal(s.Ungrouped(), []string{path}); got != test.want || len(s.Ungrouped()) > 1 {
+			t.Errorf("%s, complete %v: %q", test.name, test.run.Complete, s.Ungrouped())
+		}
+	}
+}
+
+// TestGroupHostsInPlace: a file that others have linked to, or let somebody read, stays that.
+func TestGroupHostsInPlace(t *testing.T) {
+	dir := t.TempDir()
+	path, link := filepath.Join(dir, "kept", "x.xml"), filepath.Join(dir, "x.xml")
+	if err := errors.Join(
+		os.Mkdir(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o600), os.Chmod(path, 0o664), os.Symlink("kept/x.xml", link),
+	); err != nil {
+		t.Fatal(err)
+	}
+	_, s := openSpecs(t, link)
+	mustWrite(t, s, records()...)
+	finish(t, s, run)
+	if got := read(t, path); !strings.Contains(got, groupedComment) {
+		t.Errorf("the file holds\n%s", got)
+	}
+	if info, err := os.Lstat(path); err != nil || info.Mode() != 0o664 {
+		t.Errorf("%v %v", info.Mode(), err)
+	}
+	if to, err := os.Readlink(link); to != "kept/x.xml" {
+		t.Errorf("%s %v", to, err)
 	}
 }
 
@@ -281,21 +324,25 @@ func TestGrepable(t *testing.T) {
 }
 
 func TestGroupHostsFails(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "x.xml")
-	if err := groupHosts(path, 1); err == nil {
+	path := filepath.Join(t.TempDir(), strings.Repeat("x", 250)+".xml") // the new file's name would be too long
+	if _, err := groupHosts(path, 1); err == nil {
 		t.Error("no error without a file")
-	}
-	if err := os.Mkdir(path+".tmp", 0o755); err != nil { // the place of the new file is taken
-		t.Fatal(err)
 	}
 	content := "<host endtime=\"1\"><address addr=\"192.0.2.1\"/></host>\n"
 	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := groupHosts(path, 100); err == nil {
+	if grouped, err := groupHosts(path, 100); err == nil || grouped {
 		t.Error("no error")
 	}
 	if read(t, path) != content {
 		t.Error("the file was changed")
 	}
+	_, s := openSpecs(t, path)
+	mustWrite(t, s, records()...)
+	err := s.Finish(&run)
+	if want := "output " + path + ": its hosts could not be grouped, it is whole otherwise: "; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("error %v, want %q", err, want)
+	}
+	validate(t, read(t, path))
 }

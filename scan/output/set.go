@@ -37,21 +37,26 @@ const flushInterval = 500 * time.Millisecond
 
 // Set is several outputs. All methods are safe for concurrent use. Close it or Finish it once.
 type Set struct {
-	mu      sync.Mutex // held while records are encoded, so that a Mark cuts all outputs at the same record
-	streams []*stream
-	closed  bool
-	stop    chan struct{}
-	specs   []Spec
+	mu        sync.Mutex // held while records are encoded, so that a Mark cuts all outputs at the same record
+	streams   []*stream
+	closed    bool
+	stop      chan struct{}
+	specs     []Spec
+	ungrouped []string // of Finish
 }
 
 // Open starts new outputs and overwrites files of the same names; it touches none before all could be opened. The error
 // is an *[Error].
 func Open(specs []Spec, meta Meta) (*Set, error) {
-	return open(specs, meta, make([]Length, len(specs)))
+	return open(specs, meta, make([]Length, len(specs)), true)
 }
 
 // Resume goes on with the outputs of an earlier run: each is cut to the length that the run's last checkpoint holds for
-// its path. It fails, and touches nothing, when a file is shorter than that, or does not end a line there.
+// its path. It fails, and neither changes nor makes a file, when one is not there, is shorter than that, or does not end a
+// line there.
+//
+// A pipe is taken for a new one and gets a head, as CSV and XML have it. Standard output that is a file with something in
+// it, as a shell's >> makes it, goes on without.
 func Resume(specs []Spec, meta Meta, lengths []Length) (*Set, error) {
 	ordered := make([]Length, len(specs))
 	for i, spec := range specs {
@@ -61,7 +66,7 @@ func Resume(specs []Spec, meta Meta, lengths []Length) (*Set, error) {
 		}
 		ordered[i] = length
 	}
-	return open(specs, meta, ordered)
+	return open(specs, meta, ordered, false)
 }
 
 func lengthOf(path string, lengths []Length) (Length, bool) {
@@ -73,8 +78,9 @@ func lengthOf(path string, lengths []Length) (Length, bool) {
 	return Length{}, false
 }
 
-func open(specs []Spec, meta Meta, lengths []Length) (*Set, error) {
-	files, err := openFiles(specs, meta, lengths)
+// open starts outputs anew, or goes on with those that were there before.
+func open(specs []Spec, meta Meta, lengths []Length, anew bool) (*Set, error) {
+	files, err := openFiles(specs, meta, lengths, anew)
 	if err != nil {
 		for _, f := range files {
 			f.dev.Close()
@@ -84,7 +90,7 @@ func open(specs []Spec, meta Meta, lengths []Length) (*Set, error) {
 	s := &Set{stop: make(chan struct{}), specs: specs}
 	for i, f := range files {
 		stream := newStream(f, newEncoder(specs[i], meta))
-		if lengths[i].Bytes == 0 {
+		if n := lengths[i].Bytes; n == 0 || n < 0 && !f.begun {
 			stream.buf = stream.enc.header(stream.buf)
 		}
 		s.streams = append(s.streams, stream)
@@ -94,15 +100,17 @@ func open(specs []Spec, meta Meta, lengths []Length) (*Set, error) {
 }
 
 // openFiles opens and checks all files before it cuts the first. It returns those that are open also with an error.
-func openFiles(specs []Spec, meta Meta, lengths []Length) (files []*file, err error) {
+func openFiles(specs []Spec, meta Meta, lengths []Length, anew bool) (files []*file, err error) {
 	for i, spec := range specs {
-		f, err := openFile(spec, meta.Stdout)
+		f, err := openFile(spec, meta.Stdout, anew)
 		if err != nil {
 			return files, err
 		}
 		files = append(files, f)
-		if err := f.check(lengths[i].Bytes); err != nil {
-			return files, err
+		if !anew {
+			if err := f.check(lengths[i].Bytes); err != nil {
+				return files, err
+			}
 		}
 		if err := distinct(files); err != nil {
 			return files, err
@@ -111,11 +119,6 @@ func openFiles(specs []Spec, meta Meta, lengths []Length) (files []*file, err er
 	for i, f := range files {
 		if err := f.cut(max(lengths[i].Bytes, 0)); err != nil {
 			return files, err
-		}
-		if f.regular {
-			if err := syncDir(f.path); err != nil {
-				return files, err
-			}
 		}
 	}
 	return files, nil
@@ -230,22 +233,30 @@ func (s *Set) flush() {
 }
 
 // Finish ends every output with the outcome of the run, makes it durable and closes it. A complete XML output to a file
-// is grouped by host then. To be able to resume an incomplete run, keep the lengths of a Mark set before: what Finish
-// adds lies behind them and is cut by the resume.
+// is grouped by host then, unless that is compressed or very large: see Ungrouped. To be able to resume an incomplete run,
+// keep the lengths of a Mark set before: what Finish adds lies behind them and is cut by the resume.
 func (s *Set) Finish(run *record.Run) error {
 	err := s.end(func(stream *stream) { stream.buf = stream.enc.footer(stream.buf, run) })
-	if err != nil || !run.Complete {
-		return err
-	}
 	for i, spec := range s.specs {
-		if spec.Format == XML && !spec.Compress && s.streams[i].file.regular {
-			if err := groupHosts(spec.Path, maxGrouped); err != nil {
-				return outputError(spec.Path, -1, fmt.Errorf("its hosts could not be grouped, it is whole otherwise: %w", err))
+		if spec.Format != XML {
+			continue
+		}
+		grouped := false
+		if err == nil && run.Complete && !spec.Compress && s.streams[i].file.regular {
+			if grouped, err = groupHosts(spec.Path, maxGrouped); err != nil {
+				err = &Error{spec.Path, -1, fmt.Errorf("its hosts could not be grouped, it is whole otherwise: %w", err)}
 			}
 		}
+		if !grouped {
+			s.ungrouped = append(s.ungrouped, spec.Path)
+		}
 	}
-	return nil
+	return err
 }
+
+// Ungrouped returns the paths of the XML outputs in which, after Finish, each port has a host element of its own. Several
+// readers take the last element of a host for all of it.
+func (s *Set) Ungrouped() []string { return s.ungrouped }
 
 // Close ends the outputs as they are, without the run's outcome. After Finish it does nothing.
 func (s *Set) Close() error {

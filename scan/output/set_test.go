@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -184,6 +185,9 @@ func tear(t *testing.T, path string) {
 
 func TestResumeFromNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.csv")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	specs, err := ParseSpecs([]string{path}, "port")
 	if err != nil {
 		t.Fatal(err)
@@ -211,6 +215,7 @@ func TestResumeRefuses(t *testing.T) {
 		{7, bad, "no line ends at byte 7, where the checkpoint has one: it was changed after the scan"},
 		{99, bad, "it has 10 bytes and the checkpoint knows 99: it was changed after the scan; put it back, or start anew without --resume"},
 		{3, bad + ".other", "the checkpoint does not know it"},
+		{-1, bad, "it is a file with something in it, and was a pipe or device when the scan began"},
 	} {
 		for _, path := range []string{good, bad} {
 			if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
@@ -225,6 +230,49 @@ func TestResumeRefuses(t *testing.T) {
 		}
 		if read(t, good) != content || read(t, bad) != content {
 			t.Error("a file was touched")
+		}
+	}
+}
+
+// TestResumeMissing: an output that is not there is said to be, and none is made in its place.
+func TestResumeMissing(t *testing.T) {
+	dir := t.TempDir()
+	good := filepath.Join(dir, "good.jsonl")
+	if err := os.WriteFile(good, []byte("{}\n{}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{filepath.Join(dir, "gone.jsonl"), filepath.Join(dir, "no", "gone.jsonl")} {
+		for _, length := range []int64{0, 3} {
+			_, err := Resume([]Spec{{Path: good, Format: JSONL}, {Path: path, Format: JSONL}}, meta, []Length{{good, 3}, {path, length}})
+			want := "output " + path + ": it is not there, and the scan that goes on has records in it: put it back"
+			if err == nil || !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("error %v, want %q", err, want)
+			}
+		}
+	}
+	if all, _ := filepath.Glob(filepath.Join(dir, "*")); len(all) != 1 || read(t, good) != "{}\n{}\n" {
+		t.Errorf("%q are there", all)
+	}
+}
+
+// TestOpenAgain: a new run overwrites whatever an earlier one has left, a file that is longer and one that is grouped.
+func TestOpenAgain(t *testing.T) {
+	for _, name := range []string{"a.txt", "a.jsonl", "a.csv", "a.gnmap", "a.xml", "a.jsonl.zst", "a.xml.zst"} {
+		path := filepath.Join(t.TempDir(), name)
+		_, s := openSpecs(t, path)
+		mustWrite(t, s, numbered(2))
+		finish(t, s, run)
+		want := read(t, path)
+		for range 2 {
+			_, s := openSpecs(t, path)
+			mustWrite(t, s, records()...)
+			finish(t, s, run)
+		}
+		_, s = openSpecs(t, path)
+		mustWrite(t, s, numbered(2))
+		finish(t, s, run)
+		if got := read(t, path); got != want {
+			t.Errorf("%s holds\n%s\nwant\n%s", name, got, want)
 		}
 	}
 }
@@ -388,11 +436,32 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-// TestStdout: the writer gets whole lines, cannot be cut, and a resume writes no second head.
+// TestStdout: the writer gets whole lines, and cannot be cut. A resume writes a head for a new reader, and none behind what is
+// there already.
 func TestStdout(t *testing.T) {
-	var got strings.Builder
+	const head, first, second = "addr\n", "10.0.0.1\n", "10.0.0.2\n"
+	var pipe strings.Builder
+	goOn(t, &pipe)
+	if want := head + first + head + second; pipe.String() != want {
+		t.Errorf("a pipe got %q, want %q", pipe.String(), want)
+	}
+	path := filepath.Join(t.TempDir(), "x")
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	goOn(t, file)
+	if want := head + first + second; read(t, path) != want {
+		t.Errorf("a file got %q, want %q", read(t, path), want)
+	}
+}
+
+// goOn writes a record to standard output, and another after a resume.
+func goOn(t *testing.T, stdout io.Writer) {
+	t.Helper()
 	m := meta
-	m.Stdout = &got
+	m.Stdout = stdout
 	specs := []Spec{{Path: Stdout, Format: CSV, Fields: []record.Field{record.FieldAddr}}}
 	s, err := Open(specs, m)
 	if err != nil {
@@ -411,9 +480,6 @@ func TestStdout(t *testing.T) {
 	}
 	mustWrite(t, s, numbered(2))
 	finish(t, s, run)
-	if want := "addr\n10.0.0.1\n10.0.0.2\n"; got.String() != want {
-		t.Errorf("got %q, want %q", got.String(), want)
-	}
 }
 
 // TestNoOutputs: a set of none takes everything and keeps nothing.
