@@ -17,9 +17,10 @@ func AppendCSVHeader(dst []byte, fields []Field) []byte {
 }
 
 // AppendCSV appends the record as one CSV line with a line feed (RFC 4180, lines end in LF as Unix tools want them).
-// An absent field is empty.
+// An absent field is empty; where it is the only one it is "", because readers skip an empty line.
 func (r *Record) AppendCSV(dst []byte, fields []Field) []byte {
 	set := r.present()
+	line := len(dst)
 	for i, f := range fields {
 		if i > 0 {
 			dst = append(dst, ',')
@@ -32,6 +33,9 @@ func (r *Record) AppendCSV(dst []byte, fields []Field) []byte {
 		if f.Kind() == KindText || f.Kind() == KindAddress { // an address may carry a zone: the name of an interface
 			dst = quoteTail(dst, start)
 		}
+	}
+	if len(dst) == line {
+		dst = append(dst, `""`...)
 	}
 	return append(dst, '\n')
 }
