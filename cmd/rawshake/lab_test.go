@@ -105,7 +105,24 @@ func TestLabCheckVerdicts(t *testing.T) {
 		if l := got["203.0.113.9:80"]; l.State != "unreachable" || l.Reason != "no-route" {
 			t.Errorf("no route: %+v", l)
 		}
+		expectUntried(t, o.stdout)
 	})
+}
+
+// expectUntried fails where a JSON line counts an attempt though the routing table let nothing be sent.
+func expectUntried(t *testing.T, text string) {
+	t.Helper()
+	n := 0
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, `"reason":"no-route"`) {
+			if n++; strings.Contains(line, `"attempt"`) {
+				t.Errorf("%s", line)
+			}
+		}
+	}
+	if n == 0 {
+		t.Error("no line is about a missing route")
+	}
 }
 
 func TestLabCheckText(t *testing.T) {

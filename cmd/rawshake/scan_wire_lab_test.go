@@ -159,6 +159,7 @@ func TestLabScanGatewayDown(t *testing.T) {
 				t.Errorf("%v is %s, want %s", at, got, want)
 			}
 		}
+		expectUntried(t, o.stdout)
 		if r := s.run; r.Targets != 11 || r.Unsent != 8 || r.Unreachable != 2 || r.Open != 1 || !r.Complete {
 			t.Errorf("%+v", r)
 		}

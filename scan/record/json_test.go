@@ -60,7 +60,7 @@ func reference(r Record) jsonResult {
 		us := float64(r.RTT) / 1000
 		j.RTT = &us
 	}
-	if r.State != match.Unsent {
+	if lookedUp := r.Reason == match.NoRoute && !r.Source.IsValid(); r.State != match.Unsent && !lookedUp {
 		j.Attempt = &r.Attempt
 	}
 	if r.TTL > 0 && (r.State == match.Open || r.State == match.Closed) {
@@ -136,6 +136,13 @@ var samples = []struct {
 	{"hostile label", Record{Name: "a\"\\\b\f\n\r\t\x00\x1f\x7f<&>", Label: "grüße 東京 🚪 \u2028\u2029 \xff\xc3"},
 		`{"v":1,"type":"result","target":"a\"\\\b\f\n\r\t\u0000\u001f` + "\x7f" + `<&>","state":"unsent",` +
 			`"label":"grüße 東京 🚪 \u2028\u2029 \ufffd\ufffd"}`},
+	{"no route", Record{Time: at, Target: addrPort("203.0.113.9:80"), State: match.Unreachable, Reason: match.NoRoute, Method: "raw", Err: "no route to host"},
+		`{"v":1,"type":"result","ts":"2026-11-20T15:16:50.123456789Z","target":"203.0.113.9:80","addr":"203.0.113.9","port":80,` +
+			`"state":"unreachable","reason":"no-route","method":"raw","error":"no route to host"}`},
+	{"no route any more", Record{
+		Target: addrPort("203.0.113.9:80"), State: match.Unreachable, Reason: match.NoRoute, Attempt: 1, Source: addrPort("192.0.2.10:40123"),
+	}, `{"v":1,"type":"result","target":"203.0.113.9:80","addr":"203.0.113.9","port":80,"state":"unreachable","reason":"no-route",` +
+		`"attempt":1,"src":"192.0.2.10:40123"}`},
 }
 
 func TestRecordJSON(t *testing.T) {

@@ -24,7 +24,7 @@ type Record struct {
 	Err    string       // the system's words for an unreachable or unsent probe; if empty, absent
 
 	RTT     time.Duration // wire time of the attempt that was answered; if zero, absent
-	Attempt int           // from 0: the attempt that was answered, or the last that was sent; absent when unsent
+	Attempt int           // from 0: the attempt that was answered, or the last that was sent; absent when nothing was sent
 
 	// What the answer carried. TTL zero means that there was no answer to look at.
 	TTL     uint8
@@ -64,7 +64,8 @@ func (r *Record) present() fieldSet {
 	s := fieldSet(1 << FieldState)
 	s = s.add(FieldTime, !r.Time.IsZero()).add(FieldTarget, asked || r.Name != "").add(FieldAddr, asked).add(FieldPort, asked)
 	s = s.add(FieldReason, r.Reason != match.NoReason).add(FieldError, r.Err != "")
-	s = s.add(FieldRTT, r.RTT > 0).add(FieldAttempt, r.State != match.Unsent)
+	sent := r.State != match.Unsent && (r.Reason != match.NoRoute || r.Source.IsValid()) // a way may also be lost after an attempt
+	s = s.add(FieldRTT, r.RTT > 0).add(FieldAttempt, sent)
 	s = s.add(FieldTTL, r.TTL > 0).add(FieldWindow, segment).add(FieldMSS, r.MSS > 0).add(FieldOptions, r.Options != "")
 	s = s.add(FieldICMPType, icmp).add(FieldICMPCode, icmp).add(FieldResponder, icmp && r.Responder.IsValid())
 	s = s.add(FieldMTU, r.MTU > 0).add(FieldSource, r.Source.IsValid()).add(FieldMethod, r.Method != "")
