@@ -59,11 +59,22 @@ func newFeed(c Config, lane, lanes int, hosts *pace.HostLimiter) (*feed, error) 
 				return nil, fmt.Errorf("target %d of %d waits for its verdict: the targets are not those that the scan began with", i, c.Targets.Size())
 			}
 		}
-		from, f.ahead = was.Position, was.Pending
+		from, f.ahead = was.Position, spread(was.Pending, c.Seed)
 	}
 	var err error
 	f.order, err = order.NewIterator(order.New(c.Targets.Size(), c.Seed), c.laneShard(lane, lanes), from)
 	return f, err
+}
+
+// spread puts numbers in an order that the seed gives. A checkpoint has them sorted: up to a million SYNs would go to one host and
+// one network after the other.
+func spread(numbers target.Numbers, seed uint64) []uint64 {
+	p := order.New(uint64(len(numbers)), seed)
+	all := make([]uint64, len(numbers))
+	for i := range all {
+		all[i] = numbers[p.At(uint64(i))]
+	}
+	return all
 }
 
 // next returns a target that may be asked now; or false, and how long until it is worth coming again.

@@ -430,6 +430,40 @@ func TestResumeOtherTargets(t *testing.T) {
 	}
 }
 
+// TestResumeSpread: what a checkpoint has pending, sorted, goes out over all hosts, in an order that the seed gives.
+func TestResumeSpread(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		all := space(t, "1-16", "198.18.0.0/24")
+		orders := map[uint64][]flying{}
+		for _, seed := range []uint64{1, 1, 2} {
+			pending := make(target.Numbers, all.Size())
+			for i := range pending {
+				pending[i] = uint64(i)
+			}
+			w := silently()
+			run(t, Config{
+				Targets: all, Seed: seed, Rate: 1000, Attempts: 1, Timeout: time.Second,
+				Resume: &State{Lanes: []LaneState{{Position: all.Size(), Pending: pending}}},
+			}, w)
+			sent := syns(w.sent())
+			hosts := map[netip.Addr]bool{}
+			for _, p := range sent[:256] {
+				hosts[p.To.Addr()] = true
+			}
+			if len(hosts) < 100 {
+				t.Errorf("seed %d: the first 256 SYNs go to %d hosts", seed, len(hosts))
+			}
+			if before, again := orders[seed]; again && !slices.EqualFunc(before, sent, func(a, b flying) bool { return a.To == b.To }) {
+				t.Errorf("seed %d gives two orders", seed)
+			}
+			orders[seed] = sent
+		}
+		if slices.EqualFunc(orders[1], orders[2], func(a, b flying) bool { return a.To == b.To }) {
+			t.Error("two seeds give one order")
+		}
+	})
+}
+
 // Results yields every record; leaving the loop ends the scan.
 func TestResults(t *testing.T) {
 	bubble(t, func(t *testing.T) {
