@@ -102,13 +102,16 @@ func (f *scanFlags) options(cmd *cobra.Command, args []string) (o pass.Options, 
 		if resumed, args, err = restore(cmd, f.resume, args); err != nil {
 			return o, err
 		}
+		if err := f.enter(cmd, resumed.Dir); err != nil {
+			return o, exit.Usagef("--resume: %w", err)
+		}
 	}
 	o = pass.Options{
 		Rate: string(f.rate), HostRate: string(f.hostRate), NetRate: string(f.netRate),
 		MaxInFlight: int(f.maxInFlight.value), Timeout: time.Duration(f.timeout), Attempts: int(f.attempts.value),
 		Source: f.source.Addr, Interface: f.device.name, SourcePorts: f.sourcePorts.PortRange,
 		TTL: uint8(f.ttl.value), TOS: uint8(f.tos.value), Mark: uint32(f.mark.value),
-		SendIP: f.sendIP, Pcap: f.pcap, Resume: resumed, SaveEvery: time.Duration(f.saveEvery), DryRun: f.dryRun, Yes: f.yes,
+		SendIP: f.sendIP, Pcap: f.pcap, Resume: resumed, ResumeFile: f.resume, SaveEvery: time.Duration(f.saveEvery), DryRun: f.dryRun, Yes: f.yes,
 		Version: thisBuild().Version, CommandLine: strings.Join(os.Args, " "),
 		Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr(),
 	}
@@ -178,6 +181,7 @@ func (f *scanFlags) chooseState(cmd *cobra.Command, o *pass.Options) error {
 	case "off":
 	case "":
 		o.Checkpoint = orElse(f.resume, checkpoint.DefaultPath(o.Outputs))
+		o.Spare = onlyStdout(o.Outputs)
 	default:
 		o.Checkpoint = f.checkpoint
 	}

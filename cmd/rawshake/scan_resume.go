@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 
@@ -63,6 +65,35 @@ func restore(cmd *cobra.Command, path string, args []string) (*checkpoint.Checkp
 		}
 	}
 	return c, c.Args, nil
+}
+
+// enter makes the directory that the scan began in, as seen from its checkpoint, the current one: the relative names of its files
+// start there.
+func (f *scanFlags) enter(cmd *cobra.Command, dir string) error {
+	file, err := filepath.EvalSymlinks(f.resume)
+	if dir == "" || err != nil {
+		return err
+	}
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(filepath.Dir(file), dir)
+	}
+	there, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("checkpoint %s: the names of the scan's files start in %s: %w: put the checkpoint back where it was", f.resume, dir, err)
+	}
+	if here, err := os.Stat("."); err == nil && os.SameFile(here, there) {
+		return nil
+	}
+	for _, name := range []*string{&f.resume, &f.checkpoint} {
+		if *name == "" || *name == "off" {
+			continue
+		}
+		if *name, err = filepath.Abs(*name); err != nil {
+			return err
+		}
+	}
+	cmd.PrintErrf("going on in %s, where the names of the scan's files start\n", dir)
+	return os.Chdir(dir)
 }
 
 // set gives a flag its values, unless the command line has given it the same.

@@ -207,7 +207,7 @@ func TestLabScanResumeRefused(t *testing.T) {
 			{"--resume x.jsonl.checkpoint 10.130.0.0/28", list, scope, "a resumed scan keeps its targets"},
 			{"--resume x.jsonl.checkpoint", list + "10.128.1.1\n", scope, "a target, exclude or scope file may have changed"},
 			{"--resume x.jsonl.checkpoint", list, "10.128.0.0/17\n", "a target, exclude or scope file may have changed"},
-			{"-f list -p 80 -o x.jsonl", list, scope, "is the checkpoint of a scan that was interrupted"},
+			{"-f list -p 80 -o x.jsonl", list, scope, "it belongs to another scan, which was interrupted after "},
 		} {
 			write("list", test.list)
 			write("scope", test.scope)

@@ -3,7 +3,11 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -63,6 +67,77 @@ func TestScanUsageErrors(t *testing.T) {
 			t.Errorf("%s was made", name)
 		}
 	}
+}
+
+// TestScanSpares: what is read is not written to, and nothing is written to twice, by whatever name; before a file is made or changed.
+func TestScanSpares(t *testing.T) {
+	dir := t.TempDir()
+	const list = "127.0.0.1\n"
+	in := func(name string) string { return filepath.Join(dir, name) }
+	if err := errors.Join(
+		os.WriteFile(in("list.txt"), []byte(list), 0o644), os.Symlink("list.txt", in("link.txt")), os.Link(in("list.txt"), in("hard.csv")),
+		os.Symlink(".", in("here")),
+	); err != nil {
+		t.Fatal(err)
+	}
+	for args, says := range map[string]string{
+		"-f list.txt -o list.txt":                                "-o list.txt would overwrite what -f reads: give it a name of its own",
+		"-f list.txt -o ./link.txt":                              "-o ./link.txt would overwrite what -f reads",
+		"-f link.txt -o x.csv -o hard.csv":                       "-o hard.csv would overwrite what -f reads",
+		"127.0.0.2 --exclude-file list.txt -o here/list.txt":     "-o here/list.txt would overwrite what --exclude-file reads",
+		"127.0.0.1 --scope list.txt -o hard.csv":                 "-o hard.csv would overwrite what --scope reads",
+		"-f list.txt --pcap hard.csv":                            "--pcap hard.csv would overwrite what -f reads",
+		"-f list.txt --checkpoint link.txt":                      "--checkpoint link.txt would overwrite what -f reads",
+		"- -o list.txt":                                          "-o list.txt would overwrite what standard input reads",
+		"127.0.0.1 -o new.csv -o here/new.csv":                   "-o here/new.csv: -o writes to the same file: give it a name of its own",
+		"127.0.0.1 -o new.csv --pcap here/new.csv":               "--pcap here/new.csv: -o writes to the same file",
+		"127.0.0.1 -o new.csv --pcap here/new.csv.checkpoint":    "--pcap here/new.csv.checkpoint: --checkpoint writes to the same file",
+		"127.0.0.1 --pcap rawshake.checkpoint":                   "--pcap rawshake.checkpoint: --checkpoint writes to the same file",
+		"127.0.0.1 -o csv:hard.csv --checkpoint here/./list.txt": "--checkpoint here/./list.txt: -o writes to the same file",
+	} {
+		cmd, _, stderr := command(t, nil, append([]string{"scan", "-p", "80"}, strings.Fields(args)...)...)
+		cmd.Dir = dir
+		stdin, err := os.Open(in("list.txt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.Stdin = stdin
+		cmd.Run()
+		stdin.Close()
+		if code := cmd.ProcessState.ExitCode(); code != 3 {
+			t.Errorf("%s: exit code %d", args, code)
+		}
+		contains(t, stderr.String(), says)
+	}
+	if content, err := os.ReadFile(in("list.txt")); err != nil || string(content) != list {
+		t.Errorf("the list holds %q, %v", content, err)
+	}
+	if all, _ := filepath.Glob(in("*")); len(all) != 4 {
+		t.Errorf("there are %q", all)
+	}
+	o := tool(t, "scan", "--dry-run", "-p", "80", "127.0.0.1", "-f", os.DevNull, "-o", "csv:"+os.DevNull, "-o", "jsonl:/proc/self/fd/1", "--pcap", os.DevNull)
+	o.want(t, 0) // what is no file may be named twice
+}
+
+// TestScanManyLines: of a million and more lines each counts, and the one that is broken near the end is named.
+func TestScanManyLines(t *testing.T) {
+	const lines = 1_200_000
+	text := make([]byte, 0, 20*lines)
+	for i := range lines {
+		if i == lines-10 {
+			text = append(text, "10.0.0.300\n"...)
+			continue
+		}
+		a := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+		text = append(a.AppendTo(text), '\n')
+	}
+	o := tool(t, "scan", "-f", file(t, "broken", string(text)), "-p", "80", "--dry-run")
+	o.want(t, 3)
+	contains(t, o.stderr, fmt.Sprintf(":%d: ", lines-9), "10.0.0.300")
+	good := strings.Replace(string(text), "10.0.0.300", "10.0.0.3", 1) // which is there already
+	o = tool(t, "scan", "-f", file(t, "good", good), "-p", "80", "--dry-run")
+	o.want(t, 0)
+	contains(t, o.stdout, fmt.Sprintf("targets     %d at %[1]d addresses, IPv4\n", lines-1), "1 target named more than once: merged")
 }
 
 // TestScanDryRun: what would happen, without a privilege, and without a file or a packet.

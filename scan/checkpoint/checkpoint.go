@@ -1,7 +1,6 @@
 package checkpoint
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,7 +11,6 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/rawshake/rawshake/scan/output"
@@ -31,6 +29,7 @@ type Checkpoint struct {
 	Started time.Time               `json:"started"`           // the first session of the scan
 	Options Options                 `json:"options"`           // all that say what is scanned and how
 	Args    []string                `json:"args,omitempty"`    // the targets as they were given
+	Dir     string                  `json:"dir,omitempty"`     // where relative names of files start, seen from the checkpoint's own directory
 	Pins    map[string][]netip.Addr `json:"pins,omitempty"`    // what names resolved to: they stay that for the whole scan
 	Hash    string                  `json:"hash"`              // of targets and options
 	Lanes   []Lane                  `json:"lanes,omitempty"`   // how far each is
@@ -78,7 +77,7 @@ func fail(path string, err error) error {
 }
 
 // DefaultPath returns where the checkpoint of a scan with these outputs goes when nobody says: beside the first output
-// that is a file, else in the current directory.
+// that is a file, else in the current directory, where several scans may meet.
 func DefaultPath(specs []output.Spec) string {
 	for _, s := range specs {
 		if s.Path != output.Stdout {
@@ -86,28 +85,6 @@ func DefaultPath(specs []output.Spec) string {
 		}
 	}
 	return "rawshake.checkpoint"
-}
-
-// Save writes c to path, at once or not at all, and returns when it is on the disk. The error is an *[Error]; what was
-// at path before is still there then. Save one before the first packet, so that a path that cannot be written is
-// noticed in time.
-func Save(path string, c *Checkpoint) error {
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return fail(path, errors.New("it is no file, and would be replaced by one")) // think of root and /dev/null
-	}
-	temporary := path + ".tmp" // always the same name: a crash leaves one at most
-	if err := writeFile(temporary, c); err != nil {
-		os.Remove(temporary)
-		return fail(path, err)
-	}
-	if err := os.Rename(temporary, path); err != nil {
-		os.Remove(temporary)
-		return fail(path, err)
-	}
-	if err := syncDir(path); err != nil {
-		return fail(path, err)
-	}
-	return nil
 }
 
 // write writes the envelope by hand, because an encoder would copy the pending targets several times.
@@ -150,58 +127,39 @@ func checksum(inner []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// writeFile writes a durable file.
-func writeFile(path string, c *Checkpoint) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	w := bufio.NewWriter(f) // keeps the first error for Flush
-	if err = errors.Join(write(w, c), w.Flush()); err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	return err
-}
-
-// syncDir makes the name durable.
-func syncDir(path string) error {
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
-}
-
 // maxSize bounds what Load reads into memory. A checkpoint with a million pending targets has a few MB.
 const maxSize = 1 << 30
 
 // Load reads the checkpoint at path. It refuses one of another version, and one that is torn or was edited. The error is
 // an *[Error].
 func Load(path string) (*Checkpoint, error) {
+	c, err := load(path)
+	if err != nil {
+		return nil, fail(path, err)
+	}
+	return c, nil
+}
+
+// load is Load with a bare error.
+func load(path string) (*Checkpoint, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
 	case !info.Mode().IsRegular():
 		err = errors.New("it is no file")
+	case info.Size() == 0:
+		err = errors.New("it is empty: the scan was killed before it began; start it anew")
 	case info.Size() > maxSize:
 		err = errors.New("it is far too large for a checkpoint: give --resume the checkpoint, not an output")
 	}
 	if err != nil {
-		return nil, fail(path, err)
+		return nil, err
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fail(path, err)
+		return nil, err
 	}
-	c, err := decode(content)
-	if err != nil {
-		return nil, fail(path, err)
-	}
-	return c, nil
+	return decode(content)
 }
 
 func decode(content []byte) (*Checkpoint, error) {
@@ -232,13 +190,5 @@ func (c *Checkpoint) Check(hash string) error {
 		return nil
 	}
 	return errors.New("the targets or options are not those that the scan began with (a target, exclude or scope file may have " +
-		"changed): put them back, or start anew without --resume")
-}
-
-// Remove takes the checkpoint of a complete scan away. That it is not there is no error.
-func Remove(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fail(path, err)
-	}
-	return nil
+		"changed, or what comes by standard input): put them back, or start anew without --resume")
 }

@@ -36,6 +36,7 @@ const (
 type killedScan struct {
 	dir     string
 	outputs *output.Set
+	file    *checkpoint.File
 	state   checkpoint.Checkpoint
 	pending target.Numbers // the targets' number is their position
 	random  *rand.Rand
@@ -60,11 +61,16 @@ func (s *killedScan) begin() error {
 	if err != nil {
 		return err
 	}
-	if c, err := checkpoint.Load(s.path()); err == nil {
+	if saved(s.path()) {
+		var c *checkpoint.Checkpoint
+		if s.file, c, err = checkpoint.Open(s.path()); err != nil {
+			return err
+		}
 		s.state, s.pending = *c, c.Lanes[0].Pending
 		s.outputs, err = output.Resume(specs, output.Meta{}, c.Outputs)
 		return err
-	} else if !os.IsNotExist(errorCause(err)) {
+	}
+	if s.file, err = checkpoint.Create(s.path()); err != nil {
 		return err
 	}
 	s.state.Lanes = []checkpoint.Lane{{}}
@@ -75,11 +81,10 @@ func (s *killedScan) begin() error {
 	return s.save()
 }
 
-func errorCause(err error) error {
-	if e, ok := err.(*checkpoint.Error); ok {
-		return e.Err
-	}
-	return err
+// saved reports whether there is a checkpoint. One that is empty was made, and its maker killed before anything was saved.
+func saved(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Size() > 0
 }
 
 func (s *killedScan) path() string { return filepath.Join(s.dir, "checkpoint") }
@@ -92,7 +97,7 @@ func (s *killedScan) save() error {
 	if s.state.Outputs, err = mark.Wait(); err != nil {
 		return err
 	}
-	return checkpoint.Save(s.path(), &s.state)
+	return s.file.Save(&s.state)
 }
 
 // settle gives a random pending target its verdict.
@@ -188,10 +193,10 @@ func TestKill(t *testing.T) {
 // beyondCheckpoint returns how many bytes of outputs the resume will cut.
 func beyondCheckpoint(t *testing.T, dir string) (n int) {
 	t.Helper()
-	c, err := checkpoint.Load(filepath.Join(dir, "checkpoint"))
-	if os.IsNotExist(errorCause(err)) {
+	if !saved(filepath.Join(dir, "checkpoint")) {
 		return 0
 	}
+	c, err := checkpoint.Load(filepath.Join(dir, "checkpoint"))
 	if err != nil {
 		t.Fatal(err) // a kill must never leave a bad one
 	}
@@ -296,18 +301,20 @@ func Example() {
 	c := checkpoint.Checkpoint{Hash: "7f3a", Lanes: []checkpoint.Lane{{Position: 2, Pending: target.Numbers{2}}}}
 	c.Outputs, _ = mark.Wait()
 	path := checkpoint.DefaultPath(specs)
-	fmt.Println(checkpoint.Save(path, &c))
+	file, _ := checkpoint.Create(path)
+	fmt.Println(file.Save(&c))
 	outputs.Write(verdict("192.0.2.2")) // after the checkpoint; then the power fails
 	outputs.Close()
+	file.Close()
 
-	again, _ := checkpoint.Load(path)
+	file, again, _ := checkpoint.Open(path)
 	fmt.Println(again.Check("7f3a"))
 	outputs, _ = output.Resume(specs, output.Meta{}, again.Outputs)
 	for _, i := range again.Lanes[0].Pending { // asked again
 		outputs.Write(verdict(fmt.Sprint("192.0.2.", i)))
 	}
 	outputs.Finish(&record.Run{Complete: true})
-	fmt.Println(checkpoint.Remove(path))
+	fmt.Println(file.Remove())
 	content, _ := os.ReadFile(specs[0].Path)
 	fmt.Print(string(content))
 	// Output:

@@ -23,10 +23,13 @@ func BenchmarkSave(b *testing.B) {
 			for range n {
 				c.Lanes[0].Pending = append(c.Lanes[0].Pending, r.Uint64N(1<<24))
 			}
-			path := b.TempDir() + "/x"
+			file, err := Create(b.TempDir() + "/x")
+			if err != nil {
+				b.Fatal(err)
+			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := Save(path, c); err != nil {
+				if err := file.Save(c); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -41,8 +41,10 @@ type Options struct {
 	Pcap    string // file to write packets to; "": none
 
 	Checkpoint string                 // file; "": none
+	Spare      bool                   // take another name for it where that is taken
 	SaveEvery  time.Duration          // to the checkpoint
 	Resume     *checkpoint.Checkpoint // what to go on from; nil: begin
+	ResumeFile string                 // where that was read
 	Flags      checkpoint.Options     // what a resume will set again
 	FailOn     filter.States          // that make the exit code NotOpen
 

@@ -30,8 +30,8 @@ const consentAbove = 1 << 20
 
 func newPlan(o *Options, set *targets.Set) (p plan, err error) {
 	p = plan{Options: o, set: set, size: o.Order.Shard.Size(set.Size()), hash: hashOf(set, o.Flags)}
-	if set.Size() == 0 {
-		return p, exit.With(nothingCode(set), fmt.Errorf("there is nothing to scan: %s", nothingLeft(set)))
+	if err := p.somethingLeft(); err != nil {
+		return p, err
 	}
 	if o.Resume != nil {
 		if err := o.Resume.Check(p.hash); err != nil {
@@ -42,6 +42,18 @@ func newPlan(o *Options, set *targets.Set) (p plan, err error) {
 		return p, exit.With(exit.Usage, err)
 	}
 	return p, o.distinctFiles()
+}
+
+// somethingLeft fails when there are no targets, not even such whose names have no address: those are records, too.
+func (p plan) somethingLeft() error {
+	switch {
+	case p.set.Size() > 0, len(p.set.Unresolved()) > 0 && !p.DryRun:
+		return nil
+	case p.Resume != nil && p.Targets.ReadsStdin():
+		return exit.Usagef("nothing came by standard input, and the targets of this scan did: pipe them in again, as in `rawshake scan --resume %s < FILE`",
+			quoted(p.ResumeFile))
+	}
+	return exit.With(nothingCode(p.set), fmt.Errorf("there is nothing to scan: %s", nothingLeft(p.set)))
 }
 
 // nothingLeft says where all targets went.
@@ -109,6 +121,9 @@ func (p plan) consent() error {
 
 // times estimate the duration: when every target answers its first SYN at once and closed, and when none answers.
 func (p plan) times() (least, most float64) {
+	if p.size == 0 {
+		return 0, 0
+	}
 	n := float64(p.size) * (1 - float64(p.set.Outside)/float64(p.set.Size()))
 	least = n / p.rate
 	if p.hostRate > 0 { // the targets of a shard are spread evenly over the hosts

@@ -38,6 +38,16 @@ func width(w io.Writer) int {
 	return int(size.Col)
 }
 
+// typed reports whether what comes from r is typed on a terminal; /dev/null is none.
+func typed(r io.Reader) bool {
+	f, ok := r.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
 // stdout is where records go. On the terminal that has the bar, the bar makes room for them.
 func (r *run) stdout() io.Writer {
 	if r.Progress == progress.ModeBar && term.IsTerminal(r.Stdout) {

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"runtime/debug"
@@ -17,6 +18,7 @@ import (
 	"github.com/rawshake/rawshake/cmd/rawshake/internal/targets"
 	"github.com/rawshake/rawshake/match"
 	"github.com/rawshake/rawshake/scan"
+	"github.com/rawshake/rawshake/scan/checkpoint"
 	"github.com/rawshake/rawshake/scan/output"
 	"github.com/rawshake/rawshake/scan/progress"
 )
@@ -32,7 +34,8 @@ type run struct {
 	scan       *scan.Scan
 	packets    *packets // nil: none
 	outputs    *output.Set
-	saver      *saver // nil: none
+	held       []*checkpoint.File // that no other program may use meanwhile
+	saver      *saver             // nil: none
 	reporter   *progress.Reporter
 }
 
@@ -40,6 +43,9 @@ type run struct {
 // output has said everything.
 func Run(ctx context.Context, o Options) error {
 	requests := acceptSignals()
+	if o.Resume != nil && o.Targets.ReadsStdin() && typed(o.Targets.Stdin) {
+		fmt.Fprintln(o.Stderr, "the targets of this scan came by standard input: type them again and then Ctrl-D, or pipe them in")
+	}
 	set, err := o.Targets.Load(ctx)
 	if err != nil {
 		return err
@@ -74,16 +80,18 @@ func boundMemory() {
 	debug.FreeOSMemory()
 }
 
-// open opens everything: sockets first, so that a missing privilege leaves files as they are, and the checkpoint last, before any
-// packet leaves.
+// open opens everything: sockets first, so that a missing privilege leaves files as they are, and the checkpoint before the outputs,
+// which may be those of another scan that it tells of. It is saved last, before any packet leaves.
 func (r *run) open() (err error) {
 	if r.Resume != nil {
 		r.started = r.Resume.Started
-	} else if err := r.sparesUnfinished(); err != nil {
-		return err
 	}
 	if r.scan, err = scan.New(r.config()); err != nil {
 		return r.openError(err)
+	}
+	file, err := r.holdCheckpoint()
+	if err != nil {
+		return err
 	}
 	if err := r.openOutputs(); err != nil {
 		return exit.With(exit.System, err)
@@ -93,10 +101,10 @@ func (r *run) open() (err error) {
 			return exit.With(exit.System, err)
 		}
 	}
-	if r.Checkpoint == "" {
+	if file == nil {
 		return nil
 	}
-	r.saver = newSaver(r)
+	r.saver = newSaver(r, file)
 	return exit.With(exit.System, r.saver.begin())
 }
 
@@ -111,6 +119,7 @@ func (r *run) close() {
 	if r.packets != nil {
 		r.packets.close()
 	}
+	r.letGo(false)
 }
 
 // openOutputs opens the outputs. The first records are those of targets without an address.

@@ -3,7 +3,6 @@
 package pass
 
 import (
-	"fmt"
 	"runtime"
 	"time"
 
@@ -18,7 +17,7 @@ const saveShare = 20
 // saver writes checkpoints. It asks for a moment every few seconds, and makes it durable while the scan goes on.
 type saver struct {
 	run     *run
-	path    string
+	file    *checkpoint.File
 	fixed   checkpoint.Checkpoint // what is the same in all of them
 	moments chan moment
 	ended   chan struct{}
@@ -32,12 +31,12 @@ type moment struct {
 	at    time.Time
 }
 
-func newSaver(r *run) *saver {
+func newSaver(r *run, file *checkpoint.File) *saver {
 	return &saver{
-		run: r, path: r.Checkpoint, moments: make(chan moment, 1), ended: make(chan struct{}),
+		run: r, file: file, moments: make(chan moment, 1), ended: make(chan struct{}),
 		fixed: checkpoint.Checkpoint{
 			Tool: "rawshake " + r.Version, Started: r.started, Options: r.Flags, Args: r.Targets.Args,
-			Pins: r.set.Pinned(), Hash: r.plan.hash,
+			Dir: workingDirectory(file.Dir()), Pins: r.set.Pinned(), Hash: r.plan.hash,
 		},
 	}
 }
@@ -53,7 +52,7 @@ func (s *saver) begin() error {
 		return err
 	}
 	if s.err != nil {
-		return fmt.Errorf("%w: choose another place with --checkpoint FILE, or go without by --checkpoint off", s.err)
+		return elsewhere(s.err)
 	}
 	go s.loop()
 	return nil
@@ -118,6 +117,6 @@ func (s *saver) save(m moment) error {
 	for _, l := range m.state.Lanes {
 		c.Lanes = append(c.Lanes, checkpoint.Lane{Position: l.Position, Pending: l.Pending})
 	}
-	s.err = checkpoint.Save(s.path, &c)
+	s.err = s.file.Save(&c)
 	return nil
 }

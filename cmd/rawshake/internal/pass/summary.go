@@ -3,6 +3,7 @@
 package pass
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -13,7 +14,6 @@ import (
 	"github.com/rawshake/rawshake/cmd/rawshake/internal/term"
 	"github.com/rawshake/rawshake/match"
 	"github.com/rawshake/rawshake/scan"
-	"github.com/rawshake/rawshake/scan/checkpoint"
 	"github.com/rawshake/rawshake/scan/output"
 	"github.com/rawshake/rawshake/scan/pace"
 	"github.com/rawshake/rawshake/scan/progress"
@@ -24,6 +24,10 @@ import (
 func (r *run) announce() {
 	for _, remark := range r.set.Remarks() {
 		r.say("%s", remark)
+	}
+	if r.Order.Shard.N > 1 && len(r.set.Pinned()) > 0 && r.Resume == nil {
+		r.say("names may resolve to other addresses for the other parts, which then do not fit together: let one machine write the list for " +
+			"all with `rawshake targets expand`")
 	}
 	if r.Progress == progress.ModeOff {
 		return
@@ -50,10 +54,9 @@ func (r *run) finish(by *exit.Signal, failed error) error {
 	if err := r.outputs.Finish(&rec); failed == nil {
 		failed, whole = err, whole && err == nil
 	}
-	if whole && r.saver != nil {
-		failed = checkpoint.Remove(r.Checkpoint)
-	}
+	failed = cmp.Or(failed, r.letGo(whole))
 	r.summary(&rec, t)
+	r.noteUngrouped()
 	if !whole && r.saver != nil {
 		r.say("to go on: rawshake scan --resume %s", quoted(r.Checkpoint))
 	}
@@ -100,6 +103,20 @@ func (r *run) summary(rec *record.Run, t scan.Totals) {
 	}
 	if t.Incomplete > 0 {
 		r.say("%s unsent because of losses of our own: a lower --rate may help", targets.Amount(t.Incomplete, "target"))
+	}
+}
+
+// noteUngrouped tells of XML that some readers get wrong, where hosts have several ports.
+func (r *run) noteUngrouped() {
+	if r.set.Size() == r.set.Addresses() {
+		return
+	}
+	for _, path := range r.outputs.Ungrouped() {
+		if path == output.Stdout {
+			path = "standard output"
+		}
+		r.say("%s: each port has a host element of its own, of which some readers keep a host's last alone: hosts are grouped at the end of "+
+			"a complete scan, in a file that is not compressed and has at most 2^20 records", path)
 	}
 }
 

@@ -185,13 +185,17 @@ func compileError(ctx context.Context, err error) error {
 // inputError is an error of whoever wrote the targets.
 func inputError(err error) error { return exit.With(exit.Usage, err) }
 
+// ReadsStdin reports whether standard input is read.
+func (in Input) ReadsStdin() bool { return in.stdins() > 0 }
+
 // StdinTwice reports whether standard input would have to be read more than once.
-func (in Input) StdinTwice() bool {
-	n := 0
+func (in Input) StdinTwice() bool { return in.stdins() > 1 }
+
+func (in Input) stdins() (n int) {
 	for _, name := range slices.Concat(in.Args, in.Files, in.ExcludeFiles, []string{in.Scope}) {
 		if name == Stdin {
 			n++
 		}
 	}
-	return n > 1
+	return n
 }
