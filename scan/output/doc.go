@@ -12,4 +12,9 @@
 // (a torn last line, or records that were written after the checkpoint and whose targets are asked again, go away
 // with that) and appends. A compressed file ends a zstd frame at each mark, so it can be cut there too; concatenated
 // frames are one zstd file. What went to a pipe cannot be taken back: there a target that is asked again is seen twice.
+//
+// # Is it complete?
+//
+// [Set.Finish] ends each output with a record of the run that says so, but CSV: there each line behind the first is a
+// target's. Write another format beside it where that matters.
 package output

@@ -36,7 +36,11 @@ func (g *grepable) footer(dst []byte, run *record.Run) []byte {
 	dst = strconv.AppendUint(append(dst, " of "...), run.Targets, 10)
 	dst = strconv.AppendUint(append(dst, " targets ("...), run.Open, 10)
 	dst = strconv.AppendFloat(append(dst, " open) scanned in "...), run.Time.Sub(g.meta.Start).Seconds(), 'f', 2, 64)
-	return append(dst, " seconds\n"...)
+	dst = append(dst, " seconds"...)
+	if !run.Complete {
+		dst = append(dst, ", INCOMPLETE"...)
+	}
+	return append(dst, '\n')
 }
 
 // appendPlain replaces control characters, of which tabs and line feeds would change the meaning of a line.

@@ -323,6 +323,18 @@ func TestGrepable(t *testing.T) {
 	}
 }
 
+// TestGrepableEnd: also a run of which each target has a verdict may be incomplete.
+func TestGrepableEnd(t *testing.T) {
+	for complete, want := range map[bool]string{true: " seconds\n", false: " seconds, INCOMPLETE\n"} {
+		r := run
+		r.Complete = complete
+		text := read(t, writeAll(t, "x.gnmap", func(s *Set) { finish(t, s, r) }))
+		if !strings.HasSuffix(text, want) {
+			t.Errorf("it ends in %q, want %q", text, want)
+		}
+	}
+}
+
 func TestGroupHostsFails(t *testing.T) {
 	path := filepath.Join(t.TempDir(), strings.Repeat("x", 250)+".xml") // the new file's name would be too long
 	if _, err := groupHosts(path, 1); err == nil {
