@@ -23,16 +23,22 @@ func newScan() *cobra.Command {
 		Short: "Probe many targets once each, in random order at a steady rate",
 		Long: `scan asks every target once and counts one verdict for each: open (a SYN-ACK answered), closed (a RST), unreachable (an ICMP error,
 or no way), filtered (silence), unsent (with the reason; it says nothing about the target). Those of --show, or what passes --filter,
-are written to the outputs, which end with a record of the run. Figures and progress go to stderr; SIGUSR1 prints the progress at once.
+are written to the outputs. Figures and progress go to stderr; SIGUSR1 prints the progress at once.
 
 ` + targetsHelp + `
 
 Where the format of an output does not follow from its name, write it before the name: text, jsonl, csv, xml (nmap's), grepable
-(nmap's), as in csv:result. A name that ends in .zst is compressed.
+(nmap's), as in csv:result. A name that ends in .zst is compressed. A new scan overwrites its outputs. All but CSV, which is nothing
+but data, end with a record of the run, which says whether the scan is complete: add -o x.jsonl to a CSV that must tell. XML is grouped
+by host at the end of a complete scan, in a file that is not compressed and has at most 2^20 records; else each port has a host element
+of its own, of which some readers keep a host's last alone.
 
-The state is saved every few seconds beside the first output. A scan that was interrupted, or killed, goes on with --resume and all
-its flags; every target is in the outputs once. It also stops, to go on later, when an output or the packets of --pcap cannot be
-written. A second SIGINT ends the program at once.
+The state is saved every few seconds beside the first output, of a scan to stdout in rawshake.checkpoint or, where another scan has that,
+rawshake-2.checkpoint and so on. A scan that was interrupted, or killed, goes on with --resume and all its flags, from any directory; what
+came by standard input is to be piped in again. Every target is in a file once. What went to a pipe or stdout cannot be taken back: after
+a kill the targets since the last state are there twice. A resume begins a pipe with a head, as CSV and XML have it, but not what a
+shell's >> goes on with. A scan also stops, to go on later, when an output or the packets of --pcap cannot be written. A second SIGINT
+ends the program at once.
 
 ` + scanExitCodes,
 		Example: `  rawshake scan 10.0.0.0/8 -p 80,443 --rate 500k -o result.jsonl

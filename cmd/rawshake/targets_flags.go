@@ -14,8 +14,8 @@ import (
 const targetsHelp = `A TARGET is an address, a prefix (10.0.0.0/8), a range (10.0.0.1-10.0.1.9, 10.0.0.1-9) or a name, IPv4 and IPv6 mixed, and may
 carry a port or ports: 10.0.0.1:443, [2001:db8::/112]:80, example.net:8000-8100. The others have the ports of -p. A TARGET "-", like
 -f -, is standard input. A file has a target a line; # begins a comment; what stands behind the target, after a blank or a comma,
-is its label and goes to its records. Names are resolved once. Addresses that no service can have (multicast, broadcast, 0.0.0.0/8,
-240.0.0.0/4) are left out of wider targets.`
+is its label and goes to its records. Names are resolved once; several that share an address are one target, and its records have the
+first in the alphabet. Addresses that no service can have (multicast, broadcast, 0.0.0.0/8, 240.0.0.0/4) are left out of wider targets.`
 
 // targetFlags are the flags that say which targets, and in which order.
 type targetFlags struct {
@@ -43,7 +43,7 @@ func (f *targetFlags) register(cmd *cobra.Command) {
 	flags.BoolVarP(&f.only4, "ipv4", "4", false, "IPv4 only: IPv6 targets are left out")
 	flags.BoolVarP(&f.only6, "ipv6", "6", false, "IPv6 only: IPv4 targets are left out")
 	flags.Uint64Var(&f.seed, "seed", 0, "number that gives the order; a random one if it is not given")
-	flags.Var(&f.shard, "shard", "scan only part i of n, i from 1, as in 2/5; every part wants the same targets and --seed")
+	flags.Var(&f.shard, "shard", "scan only part i of n, i from 1, as in 2/5; every part wants the same targets, names resolved alike, and --seed")
 }
 
 // input turns the flags into an Input.

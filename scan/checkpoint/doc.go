@@ -16,6 +16,7 @@
 //
 // # The file
 //
-// It is JSON with a version and a checksum. It is replaced at once or not at all, and is on the disk when [Save]
-// returns, so a crash leaves either the old or the new one.
+// It is JSON with a version and a checksum. It is replaced at once or not at all, and is on the disk when [File.Save]
+// returns, so a crash leaves either the old or the new one. A [File] is locked (flock(2)) from [Create] or [Open] on, and
+// what replaces it is locked before it has its name, so that one program at a time uses a checkpoint.
 package checkpoint
