@@ -173,6 +173,7 @@ func TestLabScanOwnLoss(t *testing.T) {
 			t.Errorf("exit code %d\n%s", code, scan.stderr)
 		}
 		contains(t, scan.stderr.String(), "INCOMPLETE: 3 of 3 targets: 0 open, 0 closed, 0 unreachable, 0 filtered, 3 unsent\n",
+			"slowed down ", " times because this machine lost packets: to ", " packets/s at the lowest, for ",
 			"3 targets asked once more because our ring had dropped packets", "3 targets unsent because of losses of our own")
 		s := readScan(t, readFile(t, dir, "x.jsonl"))
 		if s.run.Complete || s.run.Unsent != 3 || s.run.RingDrops == 0 || s.run.ProbesSent != 6 {

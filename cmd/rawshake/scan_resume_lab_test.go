@@ -70,80 +70,95 @@ func grown(t *testing.T, dir, name string, bytes int64) {
 // TestLabScanInterrupt stops a scan twice, by either signal, and goes on: at the end every target is in every output once, and
 // the counts are those of one scan.
 func TestLabScanInterrupt(t *testing.T) {
-	lab.Test(t, wide, func(t *testing.T, n *lab.Net) {
-		peer := n.Host("peer").Respond(t, lab.Responder{Mixed: true})
-		dir := t.TempDir()
-		scan := begin(t, dir, "10.128.0.0/22", "-p", "80,443", "--rate", "4k", "-t", "500ms", "--show", "all", "-o", "x.jsonl", "-o", "x.csv", "--seed", "5")
-		size := int64(0)
-		for _, test := range []struct {
-			signal syscall.Signal
-			code   int
-		}{{syscall.SIGINT, 130}, {syscall.SIGTERM, 143}} {
-			grown(t, dir, "x.jsonl", size+60_000)
-			if code := scan.stop(t, test.signal); code != test.code {
-				t.Fatalf("%v: exit code %d\n%s", test.signal, code, scan.stderr)
-			}
-			contains(t, scan.stderr.String(), "INCOMPLETE: ", " of 2048 targets: ", "to go on: rawshake scan --resume x.jsonl.checkpoint\n")
-			if s := readScan(t, readFile(t, dir, "x.jsonl")); s.run.Complete || s.run.Targets != 2048 || len(s.records) == 0 || len(s.records) >= 2048 {
-				t.Errorf("%d records, %+v", len(s.records), s.run)
-			}
-			size = int64(len(readFile(t, dir, "x.jsonl")))
-			scan = begin(t, dir, "--resume", "x.jsonl.checkpoint")
+	for _, prefix := range families {
+		t.Run(prefix, func(t *testing.T) {
+			lab.Test(t, wide, func(t *testing.T, n *lab.Net) { interrupt(t, n, prefix) })
+		})
+	}
+}
+
+// families are a thousand addresses of each.
+var families = []string{"10.128.0.0/22", "fd80::/118"}
+
+func interrupt(t *testing.T, n *lab.Net, prefix string) {
+	peer := n.Host("peer").Respond(t, lab.Responder{Mixed: true})
+	dir := t.TempDir()
+	scan := begin(t, dir, prefix, "-p", "80,443", "--rate", "4k", "-t", "500ms", "--show", "all", "-o", "x.jsonl", "-o", "x.csv", "--seed", "5")
+	size := int64(0)
+	for _, test := range []struct {
+		signal syscall.Signal
+		code   int
+	}{{syscall.SIGINT, 130}, {syscall.SIGTERM, 143}} {
+		grown(t, dir, "x.jsonl", size+60_000)
+		if code := scan.stop(t, test.signal); code != test.code {
+			t.Fatalf("%v: exit code %d\n%s", test.signal, code, scan.stderr)
 		}
-		if code := scan.code(); code != 0 {
-			t.Fatalf("exit code %d\n%s", code, scan.stderr)
+		contains(t, scan.stderr.String(), "INCOMPLETE: ", " of 2048 targets: ", "to go on: rawshake scan --resume x.jsonl.checkpoint\n")
+		if s := readScan(t, readFile(t, dir, "x.jsonl")); s.run.Complete || s.run.Targets != 2048 || len(s.records) == 0 || len(s.records) >= 2048 {
+			t.Errorf("%d records, %+v", len(s.records), s.run)
 		}
-		s := readScan(t, readFile(t, dir, "x.jsonl"))
-		expectMixed(t, s, "10.128.0.0/22", 80, 443)
-		expectCSV(t, readFile(t, dir, "x.csv"), s)
-		c := peer.Counters(t)
-		if c.SYN != s.run.ProbesSent || c.RST != s.run.RSTSent {
-			t.Errorf("the responder got %+v, the run says %+v", c, s.run)
-		}
-		if s.run.SendSeconds < 2048/4000. || s.run.Seed != 5 {
-			t.Errorf("%+v", s.run)
-		}
-		if left, _ := filepath.Glob(filepath.Join(dir, "*.checkpoint*")); left != nil {
-			t.Errorf("%q is left", left)
-		}
-	})
+		size = int64(len(readFile(t, dir, "x.jsonl")))
+		scan = begin(t, dir, "--resume", "x.jsonl.checkpoint")
+	}
+	if code := scan.code(); code != 0 {
+		t.Fatalf("exit code %d\n%s", code, scan.stderr)
+	}
+	s := readScan(t, readFile(t, dir, "x.jsonl"))
+	expectMixed(t, s, prefix, 80, 443)
+	expectCSV(t, readFile(t, dir, "x.csv"), s)
+	c := peer.Counters(t)
+	if c.SYN != s.run.ProbesSent || c.RST != s.run.RSTSent {
+		t.Errorf("the responder got %+v, the run says %+v", c, s.run)
+	}
+	if s.run.SendSeconds < 2048/4000. || s.run.Seed != 5 {
+		t.Errorf("%+v", s.run)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*.checkpoint*")); left != nil {
+		t.Errorf("%q is left", left)
+	}
 }
 
 // TestLabScanKill kills a scan at different moments of its checkpoints and goes on each time, with shards and attempts: no target is
 // lost, and none is in the outputs twice.
 func TestLabScanKill(t *testing.T) {
-	lab.Test(t, wide, func(t *testing.T, n *lab.Net) {
-		n.Host("peer").Respond(t, lab.Responder{Mixed: true})
-		dir := t.TempDir()
-		all := scanned{records: map[netip.AddrPort]scanLine{}}
-		for _, shard := range []string{"1/2", "2/2"} {
-			kill(t, dir, shard)
-			s := readScan(t, readFile(t, dir, "x.jsonl"))
-			if s.run.Shard != shard || !s.run.Complete || s.run.Targets != uint64(len(s.records)) {
-				t.Errorf("%d records, %+v", len(s.records), s.run)
-			}
-			expectCSV(t, readFile(t, dir, "x.csv"), s)
-			for at, r := range s.records {
-				if _, twice := all.records[at]; twice {
-					t.Errorf("%v is in both shards", at)
-				}
-				all.records[at] = r
-			}
-			all.run.Targets += s.run.Targets
-			all.run.Open += s.run.Open
-			all.run.Closed += s.run.Closed
-			all.run.Filtered += s.run.Filtered
+	for _, prefix := range families {
+		t.Run(prefix, func(t *testing.T) {
+			lab.Test(t, wide, func(t *testing.T, n *lab.Net) { killShards(t, n, prefix) })
+		})
+	}
+}
+
+func killShards(t *testing.T, n *lab.Net, prefix string) {
+	n.Host("peer").Respond(t, lab.Responder{Mixed: true})
+	dir := t.TempDir()
+	all := scanned{records: map[netip.AddrPort]scanLine{}}
+	for _, shard := range []string{"1/2", "2/2"} {
+		kill(t, dir, prefix, shard)
+		s := readScan(t, readFile(t, dir, "x.jsonl"))
+		if s.run.Shard != shard || !s.run.Complete || s.run.Targets != uint64(len(s.records)) {
+			t.Errorf("%d records, %+v", len(s.records), s.run)
 		}
-		all.run.Complete = true
-		expectMixed(t, all, "10.128.0.0/22", 80, 443)
-	})
+		expectCSV(t, readFile(t, dir, "x.csv"), s)
+		for at, r := range s.records {
+			if _, twice := all.records[at]; twice {
+				t.Errorf("%v is in both shards", at)
+			}
+			all.records[at] = r
+		}
+		all.run.Targets += s.run.Targets
+		all.run.Open += s.run.Open
+		all.run.Closed += s.run.Closed
+		all.run.Filtered += s.run.Filtered
+	}
+	all.run.Complete = true
+	expectMixed(t, all, prefix, 80, 443)
 }
 
 // kill scans a shard and kills it three times.
-func kill(t *testing.T, dir, shard string) {
+func kill(t *testing.T, dir, prefix, shard string) {
 	t.Helper()
 	os.Remove(filepath.Join(dir, "x.jsonl"))
-	scan := begin(t, dir, "10.128.0.0/22", "-p", "80,443", "--rate", "4k", "-t", "200ms", "--attempts", "3", "--show", "all", "-o", "x.jsonl", "-o", "x.csv",
+	scan := begin(t, dir, prefix, "-p", "80,443", "--rate", "4k", "-t", "200ms", "--attempts", "3", "--show", "all", "-o", "x.jsonl", "-o", "x.csv",
 		"--seed", "5", "--shard", shard, "--checkpoint-every", "20ms")
 	beyond := int64(0)
 	for i := range int64(3) {

@@ -172,7 +172,7 @@ func TestLabScanPolite(t *testing.T) {
 		peer := n.Host("peer")
 		peer.Respond(t, lab.Responder{Fate: lab.Closed})
 		wire := peer.Capture(t)
-		scanIn(t, t.TempDir(), "10.128.0.1", "10.128.7.1", "-p", "1-30", "--rate", "max", "--per-host-rate", "20").want(t, 0)
+		scanIn(t, t.TempDir(), "10.128.0.1", "10.128.7.1", "fd80::1", "fd80:0:0:7::1", "-p", "1-30", "--rate", "max", "--per-host-rate", "20").want(t, 0)
 		first, last := map[netip.Addr]time.Time{}, map[netip.Addr]time.Time{}
 		for _, p := range wire.Packets(t) {
 			if p.Out {
@@ -192,7 +192,7 @@ func TestLabScanPolite(t *testing.T) {
 				t.Errorf("%v: %.2f SYNs a second, want 20", a, rate)
 			}
 		}
-		if len(last) != 2 {
+		if len(last) != 4 {
 			t.Errorf("%v", last)
 		}
 	})
