@@ -98,7 +98,7 @@ func (f *File) free() error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("something else is there, and is not overwritten: %w", err)
-	case c.Run.Done() > 0:
+	case len(c.Lanes) > 0: // else it is from before the first target
 		return fmt.Errorf("%w, which was interrupted after %d of %d targets and can go on", ErrTaken, c.Run.Done(), c.Run.Targets)
 	}
 	return nil

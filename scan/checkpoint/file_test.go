@@ -100,7 +100,7 @@ func TestTaken(t *testing.T) {
 	newScan := func(path string) error { _, err := Create(path); return err }
 	goOn := func(path string) error { _, _, err := Open(path); return err }
 	fresh := sample()
-	fresh.Run.Open = 0
+	fresh.Lanes = nil
 
 	f := create(t, path)
 	refused(newScan, "is using it now")
@@ -110,7 +110,7 @@ func TestTaken(t *testing.T) {
 	refused(goOn, "is using it now")
 	f.Close()
 
-	f = create(t, path) // nothing was found out, so that nothing is lost
+	f = create(t, path) // nobody was asked, so that nothing is lost
 	save(t, f, sample())
 	f.Close()
 	refused(newScan, "was interrupted after 1 of 1099511627776 targets and can go on")
