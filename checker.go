@@ -209,8 +209,8 @@ func (c *Checker) Close() error {
 // CheckAddr checks addr, "host:port", within timeout, name resolution included. It returns nil if a SYN-ACK answered,
 // a bare *ErrConnect if a RST, an ICMP error or our own kernel refused, ErrTimeout for silence, and an error that wraps
 // ErrUnsent if the target was never asked, or its answer may be one that we lost. What is wrong with addr comes as
-// *net.AddrError, what cannot be resolved as *net.DNSError. After a loss of our own the answer may take longer, as
-// [Prober.Probe] says.
+// *net.AddrError, what cannot be resolved as *net.DNSError. Where we are short of something, or lost something, the answer
+// may take longer, as [Prober.Probe] says: up to twice the timeout, so that it never reads as silence of the target.
 func (c *Checker) CheckAddr(addr string, timeout time.Duration) (err error) {
 	return c.check("tcp", addr, timeout)
 }

@@ -40,8 +40,9 @@ type Config struct {
 	// Method chooses raw packets, connect(2), or raw where the privilege is there. If zero, MethodRaw.
 	Method Method
 
-	// Timeout bounds a probe with all its attempts; see [Prober.Probe] for what may come on top. If zero, DefaultTimeout. If
-	// negative, every probe is filtered at once. More than 14 days count as 14 days.
+	// Timeout is the time that a target has to answer, from its first SYN on, with all attempts; see [Prober.Probe] for the wait
+	// before that SYN, and for what may come on top. If zero, DefaultTimeout. If negative, every probe is filtered at once. More
+	// than 14 days count as 14 days.
 	Timeout time.Duration
 
 	// Attempts is the most SYNs that a silent target gets. If zero, as many as Schedule has room for within Timeout.
@@ -75,7 +76,8 @@ type Config struct {
 	// Options chooses the TCP options of the SYN. If zero, MSSOnly.
 	Options Style
 
-	// Rate is the most packets (SYN and RST) a second. If zero or negative, there is no limit.
+	// Rate is the most packets (SYN and RST) a second; what is above waits for its turn, later attempts before first ones. If
+	// zero or negative, there is no limit.
 	Rate float64
 
 	// MaxInFlight is the most probes pending at once; further ones wait. If zero, DefaultMaxInFlight.

@@ -15,8 +15,7 @@ const (
 	//   - It completes the handshake: the server accepts the connection, and sees it reset.
 	//   - Attempts and their times are the kernel's (Linux: after 1, 3, 7 s and so on, since 6.5 each second at first);
 	//     Config.Attempts and Config.Schedule have no effect, and Config.Options must be zero.
-	//   - A probe first waits, for at most its timeout, until a descriptor and a source port are free. The timeout counts from
-	//     the dial, so that what we are short of does not read as silence: the whole may take twice as long.
+	//   - Descriptors are one more thing to be short of, and to wait for: see [Prober.Probe].
 	//   - connect(2) tells one errno. An ICMP "port unreachable" gives ECONNREFUSED like a RST, and reads as closed; a missing
 	//     route reads like an ICMP error; Result.Reply is empty. Attempt is known for open ports on Linux, and else 0.
 	MethodConnect

@@ -65,17 +65,21 @@ func open(c Config) (backend, error) {
 // Probe returns the verdict on one target. It blocks until then; when ctx ends first it returns the cause. IPv4-mapped IPv6
 // addresses are treated as IPv4. An error means that the prober could not do its job.
 //
-// The verdict comes within [Config.Timeout], unless we lost something ourselves: when the receive ring dropped packets
-// ([Stats.RingDrops]) or the interface had no room for a SYN while the probe was pending, a silent target gets one more
-// attempt at the end of the timeout ([Stats.Requeued]), and a second to answer it. MethodConnect waits for its turn for at
-// most the timeout, for a descriptor while the program has none left for at most as long again, and then gives the target
-// the whole timeout.
+// The target has the whole [Config.Timeout] from its first SYN on. The SYN leaves at once, unless we are short of something:
+// of [Config.Rate], of a slot ([Config.MaxInFlight]), of a source port, of room among neighbours whose link addresses are not
+// known, with MethodConnect of descriptors. Then the probe waits for its turn, for the timeout at most, and ends unsent if it
+// does not come. So a verdict comes within twice the timeout, and within the timeout where nothing was short.
+//
+// Two things may come on top. When we lost something ourselves while the probe was pending (the receive ring dropped packets,
+// [Stats.RingDrops], or the interface had no room for a later SYN), a silent target gets one more attempt at the end
+// ([Stats.Requeued]), and a second to answer it. With MethodConnect, a program that has no descriptor left gets as long
+// again to find one.
 func (p *Prober) Probe(ctx context.Context, target netip.AddrPort) (Result, error) {
 	return p.backend.probe(ctx, unmap(target), p.cfg.timeout())
 }
 
 // ProbeAll probes targets and yields each verdict as it comes, in the order of completion, in memory bounded by
-// [Config.MaxInFlight]. A result that is not taken holds back the next targets. At most one error is yielded, last, with a
+// [Config.MaxInFlight]. Each target waits for its turn as long as it takes, and then has the whole timeout. A result that is not taken holds back the next targets. At most one error is yielded, last, with a
 // zero Result. Breaking out of the loop cancels what is pending and waits for it; targets is consumed on another goroutine,
 // which ends before the loop does. The sequence is for one use.
 func (p *Prober) ProbeAll(ctx context.Context, targets iter.Seq[netip.AddrPort]) iter.Seq2[Result, error] {

@@ -16,12 +16,13 @@ type ID uint32
 // Slot is a pending probe: 32 bytes for IPv4, 48 for IPv6, and no pointers, so that the garbage collector never looks at a
 // million of them.
 type Slot[A Addr] struct {
-	// meta packs, from the low end: 38 bits time of the last send in units of 64 ns, 6 bits generation, 4 bits attempt,
-	// 8 bits source port index, 8 bits flags.
+	// meta packs, from the low end: 38 bits time of the last send in units of 64 ns, or before the first one the tick of SetAsked,
+	// 6 bits generation, 4 bits attempt, 8 bits source port index, 8 bits flags.
 	meta uint64
 	prev uint32 // list of the timer bucket; the first points back at its bucket
 	next uint32 // list of the timer bucket, or of free slots
-	// Final is the tick at which the verdict is due.
+	// Final is the tick at which the verdict is due; before the first send, that at which the probe has waited for its turn as long
+	// as its timeout.
 	Final uint32
 	// User is the caller's own: who waits, or what the target is called.
 	User uint32
@@ -103,6 +104,12 @@ func (s *Slot[A]) gen() uint8 { return uint8(s.meta>>genShift) & genMask }
 func (s *Slot[A]) setGen(g uint8) {
 	s.meta = s.meta&^(genMask<<genShift) | uint64(g&genMask)<<genShift
 }
+
+// SetAsked stores from which tick on the probe waits for its turn, until the first SetSent takes the place.
+func (s *Slot[A]) SetAsked(tick uint32) { s.meta = s.meta&^sentMask | uint64(tick) }
+
+// Asked returns what SetAsked stored.
+func (s *Slot[A]) Asked() uint32 { return uint32(s.meta & sentMask) }
 
 // SetSent stores when the last attempt left, on the caller's monotonic clock, and how much later than planned after the one
 // before, so that RTTs of both can be told.

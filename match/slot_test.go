@@ -57,6 +57,10 @@ func TestSlotFieldsAreApart(t *testing.T) {
 	if s.Is(flagLive) || s.Is(FlagQueued) || s.Since(0) != 0 {
 		t.Error("they spill into flags or time")
 	}
+	s.SetAsked(1<<32 - 1)
+	if s.Asked() != 1<<32-1 || s.Attempt() != 15 || s.gen() != genMask {
+		t.Errorf("asked at %d, attempt %d, generation %d", s.Asked(), s.Attempt(), s.gen())
+	}
 	s.SetSent((1<<sentBits-1)*sentUnit, time.Hour)
 	s.Set(flagLive | FlagSent | FlagDropped | FlagExtra | FlagHeld | FlagStale | FlagQueued | FlagVague)
 	set(false)

@@ -74,7 +74,7 @@ const (
 	LinkDown      // the interface lost its carrier, went down or away
 	OutOfScope    // the target is not among the allowed prefixes
 	NoSource      // no source address of the target's family
-	Overload      // no free slot or source port before the timeout
+	Overload      // no turn before the timeout: no slot, source port or place in the rate came free
 	Canceled      // the caller gave up
 	Stopped       // the prober was closed
 	SendFailed    // any other errno; Result.Err has it

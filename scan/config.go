@@ -42,7 +42,7 @@ type Config struct {
 	// MaxInFlight is the most targets that wait for an answer at a time; the rate yields to it. If zero, DefaultInFlight.
 	MaxInFlight int
 
-	// Timeout bounds the time for one target, all attempts included. If zero, DefaultTimeout.
+	// Timeout is the time that a target has to answer, from its first SYN on, with all attempts. If zero, DefaultTimeout.
 	Timeout time.Duration
 	// Attempts is the most SYNs that a silent target gets, spread evenly over Timeout. If zero, DefaultAttempts.
 	Attempts int

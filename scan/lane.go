@@ -106,7 +106,7 @@ func (l *lane) fill() time.Duration {
 			l.pace.Charge(now, i-n) // given back
 			return due
 		}
-		if _, ok := l.shard.Submit(target, 0, l.timeout, true); !ok {
+		if _, ok := l.shard.Submit(target, engine.Patient, now, l.timeout, true); !ok {
 			wait = 0 // it had its verdict without a packet
 		}
 	}

@@ -96,7 +96,7 @@ func (s *Scan) openLane(i int, wire engine.Wire, ports []uint16) (err error) {
 		return err
 	}
 	e := engine.Config{
-		Plan: plan, Ports: ports, Limit: c.inFlight() / n, Once: true, FromFirst: c.timeout(), TTL: c.TTL, TOS: c.TOS, Style: c.Options, Allow: c.Scope, Pacer: l.pace,
+		Plan: plan, Ports: ports, Limit: c.inFlight() / n, Once: true, TTL: c.TTL, TOS: c.TOS, Style: c.Options, Allow: c.Scope, Pacer: l.pace,
 		OnLoss: l.pace.loss,
 	}
 	if l.feed.hosts != nil {

@@ -93,7 +93,7 @@ func (f *checkFlags) register(cmd *cobra.Command) {
 	flags.VarP(&f.count, "count", "c", "probes of each target; 0: until interrupted")
 	flags.Var(&f.period, "period", "time between two probes of a target")
 	flags.Var(&f.parallel, "parallel", "most probes at once")
-	flags.VarP(&f.timeout, "timeout", "t", "time for a probe with all its attempts")
+	flags.VarP(&f.timeout, "timeout", "t", "time for a target to answer, from the first SYN on")
 	flags.Var(&f.attempts, "attempts", "most SYNs of a probe, at 0, 1, 2 s ...; 0: as the timeout has room for")
 	flags.BoolVarP(&f.only4, "ipv4", "4", false, "IPv4 addresses of names only")
 	flags.BoolVarP(&f.only6, "ipv6", "6", false, "IPv6 addresses of names only")

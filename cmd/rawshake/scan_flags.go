@@ -65,7 +65,7 @@ func (f *scanFlags) register(cmd *cobra.Command) {
 	flags.Var(&f.hostRate, "per-host-rate", "most SYNs a second to one address")
 	flags.Var(&f.netRate, "per-net-rate", "most SYNs a second to one /24 or, in IPv6, /64")
 	flags.Var(&f.maxInFlight, "max-inflight", "most targets that wait for an answer at a time; the rate yields to it")
-	flags.VarP(&f.timeout, "timeout", "t", "time for a target with all its attempts")
+	flags.VarP(&f.timeout, "timeout", "t", "time for a target to answer, from the first SYN on")
 	flags.Var(&f.attempts, "attempts", "most SYNs to a silent target, spread over the timeout")
 	flags.VarP(&f.source, "source", "S", "source address")
 	flags.VarP(&f.device, "interface", "I", "interface to send from")

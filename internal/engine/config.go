@@ -16,16 +16,14 @@ type Config struct {
 	Ports []uint16 // our source ports, 1 to match.MaxPorts, guarded by whoever opened the wire
 	Limit int      // most probes pending
 	Once  bool     // no target is submitted while a probe of it is pending: nothing keeps their ports apart
-	// FromFirst, if positive, is the time that a probe has from its first SYN on, instead of the timeout it was submitted with:
-	// while it waits for its turn or for room among unresolved neighbours, it waits as long as it takes.
-	FromFirst time.Duration
-	TTL, TOS  uint8
-	Style     craft.Style
-	Allow     func(netip.Addr) bool           // the scope, asked for every packet; nil allows all
-	Pacer     Pacer                           // nil: no limit
-	OnLoss    func(time.Duration)             // told, at a time on the shard's clock, that packets were lost on our side; may be nil
-	Again     func(time.Duration, netip.Addr) // told, likewise, where later attempts go; may be nil
-	Trace     func(time.Time, bool, []byte)
+
+	TTL, TOS uint8
+	Style    craft.Style
+	Allow    func(netip.Addr) bool           // the scope, asked for every packet; nil allows all
+	Pacer    Pacer                           // nil: no limit
+	OnLoss   func(time.Duration)             // told, at a time on the shard's clock, that packets were lost on our side; may be nil
+	Again    func(time.Duration, netip.Addr) // told, likewise, where later attempts go; may be nil
+	Trace    func(time.Time, bool, []byte)
 }
 
 // Pacer limits the packets that a shard sends. Times are on the shard's clock.

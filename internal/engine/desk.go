@@ -27,6 +27,7 @@ type desk struct {
 	pump    sync.Mutex     // held by whoever moves packets; guards the shard and what follows
 	backlog queue[request] // requests whose turn has not come
 	due     time.Duration  // the earliest deadline among them, or earlier
+	turn    int            // whose stream gave the last target
 	over    bool           // the wire is closed
 	active  time.Duration  // when packets were last moved
 	helped  int            // how often callers moved them since the goroutine last looked

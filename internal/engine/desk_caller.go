@@ -171,8 +171,8 @@ func (d *desk) park(ctx context.Context, w *waiter) error {
 
 // Settle implements Sink.
 func (d *desk) Settle(user uint32, v *Verdict) {
-	if user&streamBit != 0 {
-		d.front.deliver(user, v)
+	if patient(user) {
+		d.front.stream(user).deliver(v)
 		return
 	}
 	w := d.waiterOf(user)

@@ -30,11 +30,11 @@ func (d *desk) nextLook() int64 {
 // idle is [Shard.Idle] for the backlog too; the pump is held.
 func (d *desk) idle() time.Duration {
 	idle := d.shard.Idle()
+	if d.waiting() {
+		return 0
+	}
 	if d.backlog.len() == 0 {
 		return idle
-	}
-	if d.shard.Room() > 0 {
-		return 0
 	}
 	if left := max(d.due-d.shard.at, 0); idle < 0 || left < idle {
 		return left
@@ -61,23 +61,30 @@ func (d *desk) watch() {
 // takeAtOnce is how many requests begin before what they draw has its turn.
 const takeAtOnce = 256
 
-// take gives requests to the shard, as many as there is room for; the pump is held.
+// take gives requests and targets of streams to the shard, in turns, as many as there is room for; the pump is held.
 func (d *desk) take() {
-	if d.queued.Load() == 0 && d.backlog.len() == 0 {
+	if d.queued.Load() == 0 && d.backlog.len() == 0 && !d.fed() {
 		return
 	}
 	d.shard.Refresh()
 	d.fetch()
 	d.expire()
 	for i := 0; i < takeAtOnce && d.waiting(); i++ {
+		d.takeRequest()
+		d.takeTarget()
+	}
+}
+
+func (d *desk) takeRequest() {
+	if d.backlog.len() > 0 && d.shard.Room() > 0 {
 		if r := d.backlog.pop(); !r.cancel {
 			d.submit(r)
 		}
 	}
 }
 
-// waiting reports whether the turn of a request has come; the pump is held.
-func (d *desk) waiting() bool { return d.backlog.len() > 0 && d.shard.Room() > 0 }
+// waiting reports whether the turn of a request or of a stream's target has come; the pump is held.
+func (d *desk) waiting() bool { return d.shard.Room() > 0 && (d.backlog.len() > 0 || d.fed()) }
 
 // fetch moves requests to the backlog. Cancellations do not wait there, because they make room.
 func (d *desk) fetch() {
@@ -122,24 +129,19 @@ func (d *desk) expire() {
 }
 
 func (d *desk) submit(r request) {
-	left := r.deadline() - d.shard.at
-	if r.user&streamBit != 0 {
-		d.shard.Submit(r.target, r.user, left, false)
-		return
-	}
 	w := d.waiterOf(r.user)
 	if w.state.Load() == abandoned { // the cancellation is behind us in the queue
 		return
 	}
 	w.pending = true
-	if t, ok := d.shard.Submit(r.target, r.user, left, false); ok {
+	if t, ok := d.shard.Submit(r.target, r.user, r.asked, r.timeout, false); ok {
 		w.ticket = t
 	}
 }
 
 // cancel ends the probe of a caller that left; its waiter is free again.
 func (d *desk) cancel(user uint32) {
-	if user&streamBit != 0 {
+	if patient(user) {
 		d.cancelStream(user)
 		return
 	}
@@ -155,6 +157,7 @@ func (d *desk) cancel(user uint32) {
 
 // refuse answers what was queued after close; the pump is held.
 func (d *desk) refuse() {
+	d.refuseTargets()
 	d.mu.Lock()
 	reqs := d.queue
 	d.queue = nil
@@ -165,7 +168,7 @@ func (d *desk) refuse() {
 		switch {
 		case !r.cancel:
 			d.shard.refuse(r.target, r.user, match.Unsent, match.Stopped, syscall.ECANCELED)
-		case r.user&streamBit == 0:
+		case !patient(r.user):
 			d.leave(d.waiterOf(r.user))
 		}
 	}

@@ -109,7 +109,7 @@ func TestTargets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlay(t, []byte{1, 1, 1, 1, 1})
 		for i, target := range cast {
-			p.shard.Submit(target, uint32(i), time.Second, false)
+			p.shard.Submit(target, uint32(i), 0, time.Second, false)
 		}
 		seen := map[netip.AddrPort]bool{}
 		p.shard.Targets(func(target netip.AddrPort) { seen[target] = true })

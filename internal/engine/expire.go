@@ -19,7 +19,7 @@ func (f *family[A]) fire() int {
 			f.conclude(id, s)
 		case s.Is(match.FlagQueued): // it may share a port now; if it is in a queue, only the first place counts
 			f.table.Arm(id, s.Final)
-			f.queue.push(id)
+			f.push(id, s)
 		case int32(f.tickNow()-next) >= 0:
 			f.enqueue(id, s)
 		default: // it fired early: the wheel goes no further
@@ -49,15 +49,15 @@ func (f *family[A]) next(s *match.Slot[A]) uint32 {
 // conclude gives the verdict on a probe whose time is over, or one more attempt if the silence may be our own fault.
 func (f *family[A]) conclude(id match.ID, s *match.Slot[A]) {
 	if !s.Is(match.FlagSent) {
-		if f.patient(s) {
-			s.Final = tickAt(f.at + f.cfg.FromFirst)
+		if f.waitsOn(s) {
+			f.ask(s, f.tickNow(), f.timeout(s))
 			f.enqueue(id, s)
 			return
 		}
 		f.settle(id, s, f.unsent(s))
 		return
 	}
-	if s.Is(match.FlagExtra|match.FlagDropped) && f.patient(s) { // the turn of the extra attempt has not come
+	if s.Is(match.FlagExtra|match.FlagDropped) && f.waitsOn(s) { // the turn of the extra attempt has not come
 		s.Final = tickAt(f.at + grace)
 		f.enqueue(id, s)
 		return
@@ -74,10 +74,10 @@ func (f *family[A]) conclude(id match.ID, s *match.Slot[A]) {
 	f.settle(id, s, f.silent(s, lost))
 }
 
-// patient reports whether a probe that could not be sent yet should go on waiting. Behind a gateway that does not answer it is no
+// waitsOn reports whether a probe whose turn has not come yet should go on waiting. Behind a gateway that does not answer it is no
 // use: all would wait for the same.
-func (f *family[A]) patient(s *match.Slot[A]) bool {
-	if f.cfg.FromFirst <= 0 {
+func (f *family[A]) waitsOn(s *match.Slot[A]) bool {
+	if !patient(s.User) {
 		return false
 	}
 	path := f.paths[s.Path()]

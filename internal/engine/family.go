@@ -15,13 +15,16 @@ import (
 type family[A match.Addr] struct {
 	*Shard
 	table   *match.Table[A]
-	queue   queue[match.ID] // probes whose next attempt waits for its turn
+	later   queue[match.ID] // probes whose next attempt waits for its turn: what is begun is brought to its end
+	first   queue[match.ID] // probes whose first attempt does, after those
 	waiting queue[match.ID] // probes whose next attempt waits for a source port
 	six     bool
 }
 
+func (f *family[A]) queued() int { return f.later.len() + f.first.len() }
+
 // submit takes a slot and begins, unless the verdict is known already.
-func (f *family[A]) submit(target netip.AddrPort, user uint32, timeout time.Duration, paid bool) (Ticket, bool) {
+func (f *family[A]) submit(target netip.AddrPort, user uint32, asked, timeout time.Duration, paid bool) (Ticket, bool) {
 	if timeout <= 0 {
 		return f.turnAway(target, user, paid, match.Filtered, match.Timeout, 0)
 	}
@@ -37,16 +40,16 @@ func (f *family[A]) submit(target netip.AddrPort, user uint32, timeout time.Dura
 	if !ok {
 		return f.turnAway(target, user, paid, match.Unsent, match.Overload, 0)
 	}
-	f.held++
 	if !f.cfg.Once && !f.ledger.Suffices(f.Len()) {
 		f.growLedger()
 	}
 	s := f.table.Slot(id)
-	s.User, s.Final = user, tickAt(f.at+min(timeout, longest))
+	s.User = user
 	s.SetPath(path)
-	s.SetSent(f.at, 0) // until the first send, this is when the probe was submitted
+	f.ask(s, tickAt(asked), tickAt(min(timeout, longest)))
 	f.hold(s, match.Overload)
-	switch first := f.queue.len() == 0 && f.waiting.len() == 0; {
+	f.holding(s, 1)
+	switch first := f.queued() == 0 && f.waiting.len() == 0; {
 	case first && (paid || f.cfg.Pacer == nil):
 		f.attempt(id, s)
 	case paid:
@@ -84,6 +87,24 @@ func (f *family[A]) target(s *match.Slot[A]) netip.AddrPort {
 	return netip.AddrPortFrom(addr, s.Port)
 }
 
+// ask has a probe that was not sent yet wait for its turn, from a tick on, for as many ticks as its timeout has.
+func (f *family[A]) ask(s *match.Slot[A], from, timeout uint32) {
+	s.SetAsked(from)
+	s.Final = from + timeout
+}
+
+// timeout returns how many ticks the target of a probe that was not sent yet will have.
+func (f *family[A]) timeout(s *match.Slot[A]) uint32 { return s.Final - s.Asked() }
+
+// holding counts a probe among those that wait to be sent for the first time, or takes it off.
+func (f *family[A]) holding(s *match.Slot[A], n int) {
+	if patient(s.User) {
+		f.held += n
+	}
+}
+
+func patient(user uint32) bool { return user&Patient != 0 }
+
 // hold notes why a probe is not on the wire yet, in the place of the source port that it does not have yet.
 func (f *family[A]) hold(s *match.Slot[A], why match.Reason) {
 	if !s.Is(match.FlagSent) && !s.Is(match.FlagHeld) {
@@ -96,7 +117,15 @@ func (f *family[A]) enqueue(id match.ID, s *match.Slot[A]) {
 	if !s.Is(match.FlagQueued) {
 		s.Set(match.FlagQueued)
 		f.table.Arm(id, s.Final)
-		f.queue.push(id)
+		f.push(id, s)
+	}
+}
+
+func (f *family[A]) push(id match.ID, s *match.Slot[A]) {
+	if s.Is(match.FlagSent) {
+		f.later.push(id)
+	} else {
+		f.first.push(id)
 	}
 }
 
@@ -117,7 +146,7 @@ func (f *family[A]) settle(id match.ID, s *match.Slot[A], v *Verdict) {
 func (f *family[A]) release(id match.ID, s *match.Slot[A]) {
 	f.dropPort(s)
 	if !s.Is(match.FlagSent) {
-		f.held--
+		f.holding(s, -1)
 	}
 	f.table.Remove(id)
 }
@@ -143,7 +172,8 @@ func (f *family[A]) dropPort(s *match.Slot[A]) {
 		s.Clear(match.FlagHeld)
 		f.ledger.Give(netip.AddrPortFrom(s.Addr(), s.Port), s.PortIndex())
 		for f.waiting.len() > 0 { // it may be what they wait for
-			f.queue.push(f.waiting.pop())
+			id := f.waiting.pop()
+			f.push(id, f.table.Slot(id))
 		}
 	}
 }

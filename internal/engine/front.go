@@ -22,13 +22,14 @@ type Front struct {
 	closed atomic.Bool
 
 	mu      sync.Mutex
-	streams map[uint32]*Stream
+	streams atomic.Pointer[[]*Stream] // by user; written under mu, as a new slice
 }
 
 // NewFront makes a Front with a desk for each wire, and starts their goroutines. cfgs are the desks' own. Close ends it and closes
 // the wires.
 func NewFront(cfgs []Config, wires []Wire) (*Front, error) {
-	f := &Front{streams: map[uint32]*Stream{}}
+	f := &Front{}
+	f.streams.Store(new([]*Stream))
 	for i, w := range wires {
 		d, err := newDesk(f, cfgs[i], w)
 		if err != nil {
@@ -115,10 +116,10 @@ func (f *Front) Close() error {
 		all.Go(func() { errs[i] = d.close() })
 	}
 	all.Wait()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, s := range f.streams {
-		signal(s.changed)
+	for _, s := range *f.streams.Load() {
+		if s != nil {
+			signal(s.changed)
+		}
 	}
 	return errors.Join(errs...)
 }

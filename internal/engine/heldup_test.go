@@ -32,10 +32,10 @@ func TestHeldUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range n {
-			s.Submit(nth(target, i), 0, time.Second, true)
+			s.Submit(nth(target, i), 0, s.Now(), time.Second, true)
 		}
 		silent := netip.AddrPortFrom(target.Addr(), 8080)
-		s.Submit(silent, 0, time.Second, true)
+		s.Submit(silent, 0, s.Now(), time.Second, true)
 		for s.Step() {
 		}
 		time.Sleep(3 * time.Second)

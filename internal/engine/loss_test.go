@@ -168,7 +168,7 @@ func TestExtraAttemptsWaitForTheirTurn(t *testing.T) {
 			return []wiretest.Packet{after(600*ms, syn.SYNACK())}
 		}))
 		w.Ring = 1
-		f := open(t, w, with(plan(t, 0), func(c *engine.Config) { c.FromFirst, c.Pacer = 500*ms, &slow{burst: n} }))
+		f := open(t, w, with(plan(t, 0), func(c *engine.Config) { c.Pacer = &slow{burst: n} }))
 		states := map[match.Reason]int{}
 		for v := range verdicts(t, f, many(target, n), 500*ms) {
 			states[v.Reason]++

@@ -27,7 +27,7 @@ func TestManyPaths(t *testing.T) {
 		for range 20_000 {
 			next = rand.IntN(len(ways))
 			if len(taken) < 700 {
-				if ticket, ok := s.Submit(address(len(taken)), 0, time.Hour, false); ok {
+				if ticket, ok := s.Submit(address(len(taken)), 0, s.Now(), time.Hour, false); ok {
 					taken[ticket] = ways[next]
 				}
 			}
@@ -53,7 +53,7 @@ func TestTooManyPathsAtOnce(t *testing.T) {
 	s, w, sink := newStub(t, BatchSize, 4*match.MaxPaths)
 	w.way = func() *Path { return &Path{Source: netip.MustParseAddr("192.0.2.1")} }
 	for i := range match.MaxPaths + 10 {
-		s.Submit(address(i), 0, time.Hour, false)
+		s.Submit(address(i), 0, s.Now(), time.Hour, false)
 	}
 	if sink[match.NoBuffers] != 10 || s.Len() != match.MaxPaths {
 		t.Errorf("%d pending, verdicts %v", s.Len(), sink)

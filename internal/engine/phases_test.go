@@ -135,7 +135,7 @@ func TestCancelInBacklogForAnother(t *testing.T) {
 		cancel()
 		synctest.Wait()
 		p := start(t.Context(), f, nth(target, 2), 3*time.Second)
-		p.want(t, match.Filtered, match.Timeout, 3*time.Second)
+		p.want(t, match.Filtered, match.Timeout, 4*time.Second) // one for its turn
 		if got := wireOf(w); len(got) != 2 || got[1].To != nth(target, 2) || p.v.Target != nth(target, 2) {
 			t.Errorf("verdict on %v, on the wire %+v", p.v.Target, got)
 		}

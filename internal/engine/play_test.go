@@ -48,7 +48,7 @@ type play struct {
 	past    [][]byte // packets that were delivered
 	wall    bool     // a firewall is up
 	once    bool     // each target once at a time
-	patient bool     // probes wait as long as it takes to send
+	patient uint32   // engine.Patient if probes wait as long as it takes to send
 	errno   error    // what sends say
 	hop     engine.Neighbour
 	down    bool
@@ -57,6 +57,7 @@ type play struct {
 // actor is a probe.
 type actor struct {
 	target    netip.AddrPort
+	timeout   time.Duration
 	ticket    engine.Ticket
 	pending   bool
 	cancelled bool
@@ -66,6 +67,7 @@ type actor struct {
 // syn is a SYN on the wire, and what it justifies.
 type syn struct {
 	wiretest.Segment
+	at       time.Time
 	answered map[match.State]bool
 	used     bool
 }
@@ -79,7 +81,7 @@ func newPlay(t *testing.T, script []byte) *play {
 	p := &play{t: t, script: script}
 	p.wire = wiretest.New(func(pkt []byte) []wiretest.Packet {
 		if s, _ := wiretest.Parse(pkt); s.SYN {
-			p.syns = append(p.syns, &syn{Segment: s, answered: map[match.State]bool{}})
+			p.syns = append(p.syns, &syn{Segment: s, at: time.Now(), answered: map[match.State]bool{}})
 		}
 		return nil
 	})
@@ -97,10 +99,10 @@ func newPlay(t *testing.T, script []byte) *play {
 		cfg.Pacer = engine.NewPace(200)
 	}
 	if p.byte()%3 == 0 {
-		cfg.FromFirst = 2 * time.Second
+		p.patient = engine.Patient
 	}
 	cfg.Once = p.byte()%2 == 0
-	p.once, p.patient = cfg.Once, cfg.FromFirst > 0
+	p.once = cfg.Once
 	if p.byte()%2 == 0 {
 		p.wire.OnConfirm = func() {}
 	}
@@ -139,7 +141,7 @@ func (p *play) submit() {
 		return
 	}
 	timeout := []time.Duration{ms, 50 * ms, 300 * ms, 2 * time.Second, 7 * time.Second, 0}[int(b/8)%6]
-	a := &actor{target: cast[b%8]}
+	a := &actor{target: cast[b%8], timeout: timeout}
 	for _, other := range p.probes {
 		if p.once && other.pending && other.target == a.target {
 			return
@@ -147,7 +149,7 @@ func (p *play) submit() {
 	}
 	p.probes = append(p.probes, a)
 	p.shard.Refresh()
-	a.ticket, a.pending = p.shard.Submit(a.target, uint32(len(p.probes)-1), timeout, b >= 128)
+	a.ticket, a.pending = p.shard.Submit(a.target, uint32(len(p.probes)-1)|p.patient, p.shard.Now(), timeout, b >= 128)
 }
 
 // pass has time pass, and the shard move.
@@ -267,7 +269,7 @@ func (p *play) cancel() {
 	}
 	user := int(p.byte()) % len(p.probes)
 	if a := p.probes[user]; a.pending {
-		p.shard.Cancel(a.ticket, uint32(user))
+		p.shard.Cancel(a.ticket, uint32(user)|p.patient)
 		a.cancelled = a.settled == 0 // it may have settled as its batch was sent
 		a.pending = false
 	}
@@ -305,7 +307,7 @@ func (p *play) noise() {
 
 // end lets time pass until all is settled, if need be with nothing broken: some probes wait for that.
 func (p *play) end() {
-	if p.shard.Held() > 0 || p.patient {
+	if p.patient != 0 {
 		p.mend()
 	}
 	for i := 0; p.shard.Len() > 0; i++ {
@@ -340,7 +342,7 @@ func (p *play) end() {
 
 // Settle implements engine.Sink.
 func (p *play) Settle(user uint32, v *engine.Verdict) {
-	a := p.probes[user]
+	a := p.probes[user&^engine.Patient]
 	a.pending = false
 	if a.settled++; a.settled > 1 || a.cancelled || v.Target != a.target {
 		p.t.Errorf("probe %d of %v settles %d times, cancelled %v, as %v %v", user, a.target, a.settled, a.cancelled, v.Target, v.State)
@@ -349,6 +351,19 @@ func (p *play) Settle(user uint32, v *engine.Verdict) {
 	if v.State == match.Open || v.State == match.Closed || byICMP {
 		p.justify(v)
 	}
+	if v.State == match.Filtered && v.Attempt == 0 && a.timeout > 0 {
+		p.heard(v, a.timeout)
+	}
+}
+
+// heard checks that a target that was silent after one SYN had the whole timeout to answer it.
+func (p *play) heard(v *engine.Verdict, timeout time.Duration) {
+	for _, s := range p.syns {
+		if s.From == v.Source && s.To.Addr() == v.Target.Addr().WithZone("") && s.To.Port() == v.Target.Port() && time.Since(s.at) >= timeout {
+			return
+		}
+	}
+	p.t.Errorf("%v is filtered with a timeout of %v, and was not asked so long ago", v.Target, timeout)
 }
 
 // justify finds the SYN that was answered so. Each can settle one probe.

@@ -26,21 +26,27 @@ type place struct {
 	reset  bool // a RST, which belongs to no probe any more
 }
 
-// launch sends attempts whose turn it is, as many as the pace allows, and no more than leave time for what they draw.
-func (f *family[A]) launch() (n int) {
-	for f.queue.len() > 0 && n < sendAtOnce {
-		id := *f.queue.at(0)
+// launch sends attempts whose turn it is, as many as the pace allows, and no more than leave time for what they draw. Later attempts
+// go before first ones: at a low rate, they would not leave in time otherwise, and one lost SYN would read as silence.
+func (f *family[A]) launch() int {
+	n := f.launchFrom(&f.later, sendAtOnce)
+	return n + f.launchFrom(&f.first, sendAtOnce-n)
+}
+
+func (f *family[A]) launchFrom(q *queue[match.ID], most int) (n int) {
+	for q.len() > 0 && n < most {
+		id := *q.at(0)
 		s := f.table.Slot(id)
 		if s.Live() && s.Is(match.FlagQueued) {
 			if !f.pay() {
 				return n
 			}
 			s.Clear(match.FlagQueued)
-			f.queue.pop()
+			q.pop()
 			f.attempt(id, s)
 			n++
 		} else {
-			f.queue.pop() // it ended meanwhile
+			q.pop() // it ended meanwhile
 		}
 	}
 	return n
@@ -78,6 +84,8 @@ func (f *family[A]) attempt(id match.ID, s *match.Slot[A]) {
 		if f.cfg.Again != nil {
 			f.cfg.Again(f.at, target.Addr())
 		}
+	} else {
+		f.holding(s, -1)
 	}
 	b := f.room(path.Sender)
 	frame := b.sender.Frame(b.n)[craft.Headroom:]
@@ -110,7 +118,7 @@ func (f *family[A]) postpone(id match.ID, s *match.Slot[A], port int, why match.
 	s.SetPortIndex(port)
 	f.dropPort(s)
 	f.hold(s, why)
-	f.table.Arm(id, f.tickNow()+ticks)
+	f.wake(id, s, f.tickNow()+ticks)
 }
 
 // await has a probe wait for a source port, in the order of arrival, until it may share one.
@@ -118,7 +126,15 @@ func (f *family[A]) await(id match.ID, s *match.Slot[A], patience time.Duration)
 	f.hold(s, match.NoSource)
 	s.Set(match.FlagQueued)
 	f.waiting.push(id)
-	f.table.Arm(id, tickAt(f.at+patience))
+	f.wake(id, s, tickAt(f.at+patience))
+}
+
+// wake has a probe look again at a tick, and no later than its time is over.
+func (f *family[A]) wake(id match.ID, s *match.Slot[A], tick uint32) {
+	if int32(tick-s.Final) > 0 {
+		tick = s.Final
+	}
+	f.table.Arm(id, tick)
 }
 
 // pickPort chooses the source port of the next attempt: one that no pending probe of the target uses, and another than before.
@@ -184,13 +200,21 @@ func (f *family[A]) isSelf(target netip.AddrPort, port int) bool {
 // patience is how long a probe should wait for a port of its own before it shares one. A later attempt keeps to its schedule
 // unless the target has answered others since the one before.
 func (f *family[A]) patience(s *match.Slot[A], target netip.AddrPort) time.Duration {
-	waited := s.Since(f.at)
+	waited := f.waited(s)
 	quiet := time.Duration(f.ledger.Quiet(target, f.tickNow())+1) * tick
 	if s.Is(match.FlagSent) && quiet > waited {
 		return 0
 	}
 	left := time.Duration(int32(s.Final-f.tickNow())) * tick
 	return min(portWait, (waited+left)/2) - min(waited, quiet)
+}
+
+// waited returns the time since the last attempt, or since the probe was asked for.
+func (f *family[A]) waited(s *match.Slot[A]) time.Duration {
+	if s.Is(match.FlagSent) {
+		return s.Since(f.at)
+	}
+	return time.Duration(max(int32(f.tickNow()-s.Asked()), 0)) * tick
 }
 
 // reset sends a RST from a source port of ours to a target, if the scope lets it.
@@ -309,26 +333,22 @@ func (f *family[A]) left(id match.ID, at time.Duration, exactly bool) {
 	f.counters.SYNSent++
 	s := f.table.Slot(id)
 	var late time.Duration
-	if s.Is(match.FlagSent) {
-		if s.Is(match.FlagExtra) {
+	switch {
+	case !s.Is(match.FlagSent):
+		s.Set(match.FlagSent)
+		s.Final = tickAt(at) + f.timeout(s)
+	default:
+		if s.Is(match.FlagExtra | match.FlagDropped) { // the extra attempt itself
 			s.Clear(match.FlagDropped)
-			if f.cfg.FromFirst > 0 {
-				s.Final = tickAt(at + grace)
-			}
-		} else if f.lostSince(at - s.Since(at)) {
+			s.Final = tickAt(at + grace)
+		} else if !s.Is(match.FlagExtra) && f.lostSince(at-s.Since(at)) {
 			s.Set(match.FlagDropped)
 		}
 		n := s.Attempt()
 		gap, _ := f.cfg.Plan.Gap(n)
 		late = s.Since(at) - gap
 		s.SetAttempt(n + 1)
-	} else {
-		f.held--
-		if f.cfg.FromFirst > 0 {
-			s.Final = tickAt(at + f.cfg.FromFirst)
-		}
 	}
-	s.Set(match.FlagSent)
 	if !exactly {
 		s.Set(match.FlagVague)
 	}
@@ -352,12 +372,18 @@ func (f *family[A]) refused(id match.ID, err error) {
 	s := f.table.Slot(id)
 	state, reason, errno := localError(err)
 	up := f.wire.LinkUp(f.paths[s.Path()].Path)
+	first := !s.Is(match.FlagSent)
+	if first {
+		f.holding(s, 1)
+	}
 	switch {
 	case reason == match.NoBuffers && up:
 		f.loss()
-		s.Set(match.FlagDropped) // it loses time by that, so it may have an extra attempt
+		if !first {
+			s.Set(match.FlagDropped) // it loses time by that, so it may have an extra attempt
+		}
 		fallthrough
-	case reason == match.NoBuffers && f.cfg.FromFirst <= 0:
+	case reason == match.NoBuffers && !patient(s.User):
 		f.postpone(id, s, s.PortIndex(), reason, 1)
 		return
 	case reason == match.NoBuffers: // sending less does not help, and others would wait behind it

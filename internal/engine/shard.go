@@ -61,7 +61,7 @@ type Shard struct {
 	lossAt     time.Duration // when they last had grown
 	paceWait   time.Duration
 	owed       int // resets that the pacer was not charged for
-	held       int // pending probes of which nothing was sent yet
+	held       int // patient probes whose first attempt waits
 
 	translated  bool          // the wire shows replies also as sockets see them
 	confirmedAt time.Duration // since then
@@ -126,9 +126,9 @@ func (s *Shard) Len() int { return s.v4.table.Len() + s.v6.table.Len() }
 func (s *Shard) Room() int { return s.cfg.Limit - s.Len() }
 
 // Queued returns how many attempts wait for their turn to be sent.
-func (s *Shard) Queued() int { return s.v4.queue.len() + s.v6.queue.len() }
+func (s *Shard) Queued() int { return s.v4.queued() + s.v6.queued() }
 
-// Held returns how many pending probes could not be sent yet.
+// Held returns how many patient probes wait to be sent, for whatever reason.
 func (s *Shard) Held() int { return s.held }
 
 // Now returns the shard's clock as the last Step or Refresh read it.
@@ -140,14 +140,18 @@ type Ticket struct {
 	six bool
 }
 
-// Submit begins a probe that must end within timeout, and within 14 days. The verdict comes through the sink, perhaps before
-// Submit returns; ok tells that it has not come yet. The caller sees to it that there is room. paid says that the pacer was asked
-// for the first packet already.
-func (s *Shard) Submit(target netip.AddrPort, user uint32, timeout time.Duration, paid bool) (t Ticket, ok bool) {
+// Patient is set in the number of a user whose probes wait for their turn as long as it takes, as targets of a sweep do.
+const Patient = 1 << 31
+
+// Submit begins a probe of which the target has the whole timeout, at most 14 days, to answer, from the first SYN on. Until that SYN
+// can leave, a probe of a user that is not Patient waits for as long at most, from the time asked on the shard's clock: what we are
+// short of must not read as silence. The verdict comes through the sink, perhaps before Submit returns; ok tells that it has not
+// come yet. The caller sees to it that there is room. paid says that the pacer was asked for the first packet already.
+func (s *Shard) Submit(target netip.AddrPort, user uint32, asked, timeout time.Duration, paid bool) (t Ticket, ok bool) {
 	if target.Addr().Is4() {
-		return s.v4.submit(target, user, timeout, paid)
+		return s.v4.submit(target, user, asked, timeout, paid)
 	}
-	return s.v6.submit(target, user, timeout, paid)
+	return s.v6.submit(target, user, asked, timeout, paid)
 }
 
 // Targets calls fn for the target of every pending probe.

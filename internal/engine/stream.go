@@ -7,17 +7,21 @@ import (
 	"iter"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
+	"syscall"
 	"time"
+
+	"github.com/rawshake/rawshake/match"
 )
 
-// streamBit marks the users that are streams.
-const streamBit = 1 << 31
-
-// Stream is a sequence of targets on its way through a Front.
+// Stream is a sequence of targets on its way through a Front. Desks take its targets as their turns come: what waits for the rate, or
+// for anything else that we are short of, waits outside, and the sequence with it.
 type Stream struct {
-	front *Front
-	user  uint32
+	front   *Front
+	user    uint32
+	timeout time.Duration
+	targets chan netip.AddrPort // that no desk has taken yet
 
 	mu       sync.Mutex
 	out      []Verdict // settled, not taken
@@ -29,18 +33,22 @@ type Stream struct {
 	room     chan struct{} // cap 1: there is room; for the feeder
 }
 
+// heldAtMost is how many targets of streams wait at a desk to be sent, until it takes no more. Callers come right behind them, so
+// there should be few.
+const heldAtMost = 8
+
 // All yields a verdict for each target in order of completion, with at most limit on their way. See rawshake.ProbeAll for the
 // contract.
 func (f *Front) All(ctx context.Context, targets iter.Seq[netip.AddrPort], timeout time.Duration, limit int) iter.Seq2[*Verdict, error] {
 	return func(yield func(*Verdict, error) bool) {
-		s, err := f.open(limit)
+		s, err := f.open(timeout, limit)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
 		ctx, cancel := context.WithCancelCause(ctx)
 		var feeder sync.WaitGroup
-		feeder.Go(func() { s.feed(ctx, targets, timeout) })
+		feeder.Go(func() { s.feed(ctx, targets) })
 		defer func() {
 			cancel(context.Canceled)
 			s.stop()
@@ -51,18 +59,23 @@ func (f *Front) All(ctx context.Context, targets iter.Seq[netip.AddrPort], timeo
 	}
 }
 
-func (f *Front) open(limit int) (*Stream, error) {
+func (f *Front) open(timeout time.Duration, limit int) (*Stream, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed.Load() {
 		return nil, net.ErrClosed
 	}
-	user := uint32(streamBit)
-	for f.streams[user] != nil {
-		user++
+	s := &Stream{
+		front: f, timeout: timeout, targets: make(chan netip.AddrPort, 2*BatchSize),
+		limit: limit, changed: make(chan struct{}, 1), room: make(chan struct{}, 1),
 	}
-	s := &Stream{front: f, user: user, limit: limit, changed: make(chan struct{}, 1), room: make(chan struct{}, 1)}
-	f.streams[user] = s
+	all := slices.Clone(*f.streams.Load())
+	n := slices.Index(all, nil)
+	if n < 0 {
+		n, all = len(all), append(all, nil)
+	}
+	s.user, all[n] = Patient|uint32(n), s
+	f.streams.Store(&all)
 	for _, d := range f.desks {
 		d.parked.Add(1)
 		d.watch()
@@ -70,26 +83,95 @@ func (f *Front) open(limit int) (*Stream, error) {
 	return s, nil
 }
 
+// stream returns the stream of a user; nil if it is over.
+func (f *Front) stream(user uint32) *Stream { return (*f.streams.Load())[user&^Patient] }
+
 // feed hands targets over as long as there is room, each at once: the next may depend on its verdict.
-func (s *Stream) feed(ctx context.Context, targets iter.Seq[netip.AddrPort], timeout time.Duration) {
+func (s *Stream) feed(ctx context.Context, targets iter.Seq[netip.AddrPort]) {
 	defer s.finish()
 	var d *desk
 	n := 0
 	for t := range targets {
-		if !s.reserve(ctx) {
-			return
-		}
 		if n%BatchSize == 0 {
 			d = s.front.anyDesk()
 		}
 		n++
-		d.post(request{
-			target: netip.AddrPortFrom(t.Addr().Unmap(), t.Port()), user: s.user,
-			asked: d.now(), timeout: min(timeout, longest),
-		})
+		if !s.reserve(ctx) || !s.hand(ctx, netip.AddrPortFrom(t.Addr().Unmap(), t.Port()), d) {
+			return
+		}
 		if s.front.closed.Load() {
 			d.reject()
 			return
+		}
+	}
+}
+
+// hand gives a target to whichever desk takes it first; d is told.
+func (s *Stream) hand(ctx context.Context, t netip.AddrPort, d *desk) bool {
+	select {
+	case s.targets <- t:
+		d.wire.Wake()
+		return true
+	default: // it takes more than one
+	}
+	for _, d := range s.front.desks {
+		d.wire.Wake()
+	}
+	select {
+	case s.targets <- t:
+		d.wire.Wake()
+		return true
+	case <-ctx.Done():
+		s.forget(1)
+		return false
+	}
+}
+
+// fed reports whether there is a target of a stream that the desk could take now; the pump is held.
+func (d *desk) fed() bool {
+	if d.shard.Held() < heldAtMost {
+		for _, s := range *d.front.streams.Load() {
+			if s != nil && len(s.targets) > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// takeTarget gives a target of a stream to the shard, of another stream each time; the pump is held.
+func (d *desk) takeTarget() {
+	if d.shard.Room() == 0 || d.shard.Held() >= heldAtMost {
+		return
+	}
+	all := *d.front.streams.Load()
+	for range all {
+		d.turn++
+		s := all[d.turn%len(all)]
+		if s == nil {
+			continue
+		}
+		select {
+		case t := <-s.targets:
+			d.shard.Submit(t, s.user, d.shard.at, s.timeout, false)
+			return
+		default:
+		}
+	}
+}
+
+// refuseTargets answers the targets that no desk took before close; the pump is held.
+func (d *desk) refuseTargets() {
+	for _, s := range *d.front.streams.Load() {
+		if s == nil {
+			continue
+		}
+		for len(s.targets) > 0 {
+			select {
+			case t := <-s.targets:
+				d.shard.refuse(t, s.user, match.Unsent, match.Stopped, syscall.ECANCELED)
+			default: // another desk was faster
+			}
 		}
 	}
 }
@@ -133,13 +215,7 @@ func signal(c chan struct{}) {
 const keepAtMost = 1 << 14
 
 // deliver takes a verdict; the pump is held.
-func (f *Front) deliver(user uint32, v *Verdict) {
-	f.mu.Lock()
-	s := f.streams[user]
-	f.mu.Unlock()
-	if s == nil {
-		return
-	}
+func (s *Stream) deliver(v *Verdict) {
 	s.mu.Lock()
 	s.inFlight--
 	if !s.stopped {
@@ -201,6 +277,13 @@ func (s *Stream) stop() {
 
 // close cancels what is pending and waits until it is gone.
 func (s *Stream) close() {
+	for len(s.targets) > 0 {
+		select {
+		case <-s.targets:
+			s.forget(1)
+		default: // a desk was faster
+		}
+	}
 	f := s.front
 	for _, d := range f.desks {
 		d.post(request{user: s.user, cancel: true})
@@ -209,7 +292,9 @@ func (s *Stream) close() {
 		<-s.changed
 	}
 	f.mu.Lock()
-	delete(f.streams, s.user)
+	all := slices.Clone(*f.streams.Load())
+	all[s.user&^Patient] = nil
+	f.streams.Store(&all)
 	f.mu.Unlock()
 	for _, d := range f.desks {
 		d.parked.Add(-1)
@@ -224,19 +309,15 @@ func (s *Stream) pending() bool {
 
 // cancelStream ends a desk's pending probes of a stream; the pump is held.
 func (d *desk) cancelStream(user uint32) {
-	n := d.shard.cancelAll(user) + d.withdraw(user)
+	n := d.shard.cancelAll(user)
 	d.shard.publish()
-	d.front.forget(user, n)
+	if s := d.front.stream(user); s != nil {
+		s.forget(n)
+	}
 }
 
-// forget takes n targets of a stream off the count of those on their way.
-func (f *Front) forget(user uint32, n int) {
-	f.mu.Lock()
-	s := f.streams[user]
-	f.mu.Unlock()
-	if s == nil {
-		return
-	}
+// forget takes n targets off the count of those on their way.
+func (s *Stream) forget(n int) {
 	s.mu.Lock()
 	s.inFlight -= n
 	s.mu.Unlock()

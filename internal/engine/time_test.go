@@ -111,8 +111,8 @@ func TestPace(t *testing.T) {
 		w := wiretest.New(wiretest.Silent)
 		f := open(t, w, with(plan(t, 0), pace(10)))
 		began := time.Now()
-		for _, p := range startIn(t.Context(), f, 2*time.Second, many(target, 5)...) {
-			p.want(t, match.Filtered, match.Timeout, 2*time.Second)
+		for i, p := range startIn(t.Context(), f, 2*time.Second, many(target, 5)...) {
+			p.want(t, match.Filtered, match.Timeout, 2*time.Second+time.Duration(i)*100*ms)
 		}
 		wantTimes(t, times(w, began, isSYN), 0, 100*ms, 200*ms, 300*ms, 400*ms)
 	})
@@ -135,7 +135,7 @@ func TestPaceOfAttempts(t *testing.T) {
 		w := wiretest.New(wiretest.Silent)
 		f := open(t, w, with(every(t, 10*ms, 3), pace(100)))
 		began := time.Now()
-		startIn(t.Context(), f, time.Second, target4, target6)[1].want(t, match.Filtered, match.Timeout, time.Second)
+		startIn(t.Context(), f, time.Second, target4, target6)[1].want(t, match.Filtered, match.Timeout, 1030*ms)
 		wantTimes(t, times(w, began, isSYN), 0, 10*ms, 20*ms, 30*ms, 40*ms, 50*ms)
 	})
 }
@@ -148,7 +148,7 @@ func TestWaitingIsFree(t *testing.T) {
 		startIn(t.Context(), f, 4*time.Second, slices.Repeat([]netip.AddrPort{target}, 20)...)
 		time.Sleep(100 * ms) // four have a port
 		began := time.Now()
-		startIn(t.Context(), f, time.Second, many(nth(target, 1), 10)...)[9].want(t, match.Filtered, match.Timeout, time.Second)
+		startIn(t.Context(), f, time.Second, many(nth(target, 1), 10)...)[9].want(t, match.Filtered, match.Timeout, 1090*ms)
 		at := times(w, began, func(s wiretest.Segment) bool { return s.SYN && s.To != target })
 		if len(at) != 10 || at[9] != 90*ms {
 			t.Errorf("others left at %v", at)
@@ -166,10 +166,10 @@ func TestTimeoutInPacedQueue(t *testing.T) {
 		longer := start(t.Context(), f, nth(target, 11), 30*time.Second)
 		short.want(t, match.Unsent, match.Overload, 50*ms)
 		wantLocal(t, short.v, nth(target, 10), match.Unsent, match.Overload, 0)
-		for _, p := range long {
-			p.want(t, match.Filtered, match.Timeout, 10*time.Second)
+		for i, p := range long {
+			p.want(t, match.Filtered, match.Timeout, time.Duration(10+i)*time.Second)
 		}
-		longer.want(t, match.Filtered, match.Timeout, 30*time.Second)
+		longer.want(t, match.Filtered, match.Timeout, 33*time.Second)
 		wantSent(t, w, 4, 0)
 	})
 }
@@ -196,14 +196,14 @@ func pace(rate float64) func(*engine.Config) {
 
 func limit(n int) func(*engine.Config) { return func(c *engine.Config) { c.Limit = n } }
 
-// What the table has no room for waits its turn, and its timeout goes on.
+// What the table has no room for waits its turn, for its timeout at most, and has the whole timeout then.
 func TestBacklog(t *testing.T) {
 	families(t, func(t *testing.T, target netip.AddrPort) {
 		w := wiretest.New(wiretest.Silent)
 		f := open(t, w, with(plan(t, 0), limit(2)))
 		began := time.Now()
 		first := startIn(t.Context(), f, time.Second, many(target, 2)...)
-		next := startIn(t.Context(), f, 3*time.Second, many(nth(target, 2), 2)...)
+		next := startIn(t.Context(), f, 2*time.Second, many(nth(target, 2), 2)...)
 		hopeless := startIn(t.Context(), f, 100*ms, many(nth(target, 4), 3)...)
 		last := start(t.Context(), f, nth(target, 7), 4*time.Second)
 		for _, p := range hopeless {
@@ -216,7 +216,7 @@ func TestBacklog(t *testing.T) {
 		for _, p := range next {
 			p.want(t, match.Filtered, match.Timeout, 3*time.Second)
 		}
-		last.want(t, match.Filtered, match.Timeout, 4*time.Second)
+		last.want(t, match.Filtered, match.Timeout, 7*time.Second)
 		wantTimes(t, times(w, began, isSYN), 0, 0, time.Second, time.Second, 3*time.Second)
 	})
 }

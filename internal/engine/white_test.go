@@ -71,7 +71,7 @@ func TestSilentSender(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s, w, sink := newStub(t, take, 1000)
 			for i := range 100 {
-				s.Submit(address(i), 0, 50*time.Millisecond, false)
+				s.Submit(address(i), 0, s.Now(), 50*time.Millisecond, false)
 			}
 			for range 100 {
 				s.Step()
@@ -91,7 +91,7 @@ func TestSilentSender(t *testing.T) {
 // A ticket is good for its own probe only.
 func TestCancelOfAnother(t *testing.T) {
 	s, _, _ := newStub(t, BatchSize, 10)
-	ticket, _ := s.Submit(address(0), 7, time.Hour, false)
+	ticket, _ := s.Submit(address(0), 7, s.Now(), time.Hour, false)
 	s.Cancel(ticket, 8)
 	if s.Len() != 1 {
 		t.Error("cancelled by another")
@@ -108,7 +108,7 @@ func TestCancelOfAnother(t *testing.T) {
 func TestTimeoutBeyondTicks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _, sink := newStub(t, BatchSize, 10)
-		s.Submit(address(0), 0, 40*24*time.Hour, false)
+		s.Submit(address(0), 0, s.Now(), 40*24*time.Hour, false)
 		for range 10 {
 			s.Step()
 			time.Sleep(24 * time.Hour)
@@ -138,7 +138,7 @@ func TestFindTakesTheBest(t *testing.T) {
 func fullTable(t *testing.T) *Shard {
 	s, _, _ := newStub(t, BatchSize, 4096)
 	for i := range 4096 {
-		s.Submit(address(i), 0, time.Hour, false)
+		s.Submit(address(i), 0, s.Now(), time.Hour, false)
 	}
 	s.Flush()
 	s.v4.table.All(func(_ match.ID, slot *match.Slot[[4]byte]) bool {
