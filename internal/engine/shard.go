@@ -60,6 +60,7 @@ type Shard struct {
 	dropsAt    time.Duration // when drops were last asked for
 	lossAt     time.Duration // when they last had grown
 	paceWait   time.Duration
+	sixFirst   bool
 	owed       int // resets that the pacer was not charged for
 	held       int // patient probes whose first attempt waits
 
@@ -187,12 +188,25 @@ func (s *Shard) Move() bool {
 	s.unresolved.review(s)
 	n := s.catchUp()
 	n += s.v4.fire() + s.v6.fire()
-	n += s.v4.launch() + s.v6.launch()
+	n += s.launch()
 	s.Flush()
 	n += s.wire.Receive(receiveAtOnce, s.onReply)
 	s.settleUp()
 	s.publish()
 	return n > 0
+}
+
+// launch sends attempts whose turn it is. The families take turns to be first: where there is a rate, the other gets what is left.
+func (s *Shard) launch() int {
+	first, second := s.v4.launch, s.v6.launch
+	if s.sixFirst {
+		first, second = second, first
+	}
+	n := first()
+	if n > 0 {
+		s.sixFirst = !s.sixFirst
+	}
+	return n + second()
 }
 
 // catchUp reads all that has arrived, once in a tick, before timers of this tick may fire: an owner that was held up must not take

@@ -135,7 +135,7 @@ func TestPaceOfAttempts(t *testing.T) {
 		w := wiretest.New(wiretest.Silent)
 		f := open(t, w, with(every(t, 10*ms, 3), pace(100)))
 		began := time.Now()
-		startIn(t.Context(), f, time.Second, target4, target6)[1].want(t, match.Filtered, match.Timeout, 1030*ms)
+		startIn(t.Context(), f, time.Second, target4, target6)[1].want(t, match.Filtered, match.Timeout, 1010*ms)
 		wantTimes(t, times(w, began, isSYN), 0, 10*ms, 20*ms, 30*ms, 40*ms, 50*ms)
 	})
 }

@@ -233,3 +233,22 @@ func TestStreamAndCallersTakeTurns(t *testing.T) {
 		})
 	}
 }
+
+// Both families have their turns, however much there is of one.
+func TestFamiliesTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := open(t, wiretest.New(wiretest.Silent), with(plan(t, 0), pace(10)))
+		for _, crowd := range []netip.AddrPort{target4, target6} {
+			other := target4
+			if crowd == target4 {
+				other = target6
+			}
+			startIn(t.Context(), f, 4*time.Second, many(crowd, 100)...)
+			p := start(t.Context(), f, other, 4*time.Second)
+			if <-p.done; p.v.State != match.Filtered {
+				t.Errorf("%v beside a crowd of the other family: %v %v", other, p.v.State, p.v.Reason)
+			}
+			time.Sleep(10 * time.Second)
+		}
+	})
+}
