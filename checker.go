@@ -58,7 +58,7 @@ func NewCheckerZeroLinger(zeroLinger bool) *Checker { return NewChecker() }
 // wrong with c is returned by [Checker.CheckingLoop] and by every check.
 func NewCheckerConfig(c Config) *Checker {
 	c.Timeout = 0 // lets Checkers share an engine whatever it was
-	return &Checker{config: c}
+	return &Checker{config: c.copied()}
 }
 
 var defaultChecker = Checker{permanent: true}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/rawshake/rawshake/craft"
@@ -100,6 +101,12 @@ type TracePacket struct {
 	Time time.Time // when it was sent, or the kernel's receive stamp
 	Out  bool      // true for what we sent
 	Data []byte    // the IP packet, without a link header; valid during the call
+}
+
+// copied returns c with slices of its own: what the caller does with its own afterwards changes nothing.
+func (c Config) copied() Config {
+	c.Schedule, c.Allow = slices.Clone(c.Schedule), slices.Clone(c.Allow)
+	return c
 }
 
 // timeout returns the timeout in force.

@@ -37,6 +37,7 @@ type backend interface {
 // New opens the sockets of a Prober. Without CAP_NET_RAW on Linux, errors.Is(err, os.ErrPermission) holds and the text names
 // the fix; see [Config.Method] for the alternatives.
 func New(c Config) (*Prober, error) {
+	c = c.copied()
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("rawshake: %w", err)
 	}

@@ -174,3 +174,24 @@ func TestConnectScope(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// TestConfigIsCopied: what a caller does with its slices after New, or after NewCheckerConfig, changes no scope.
+func TestConfigIsCopied(t *testing.T) {
+	eachMethod(t, func(t *testing.T, config Config) {
+		elsewhere := netip.MustParsePrefix("192.0.2.0/24")
+		config.Allow = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+		p := prober(t, config)
+		c := NewCheckerConfig(config)
+		config.Allow[0] = elsewhere
+		started(t, c)
+		addr := loopback.Closed(t, "127.0.0.1:0")
+		if r := mustProbe(t, p, addr); r.State != Closed {
+			t.Errorf("the scope of a Prober was changed from outside: %v, %v", r.State, r.Reason)
+		}
+		wantErrConnect(t, c.CheckAddr(addr, 5*time.Second), syscall.ECONNREFUSED)
+		config.Allow[0] = netip.MustParsePrefix("127.0.0.0/8")
+		shared := started(t, NewCheckerConfig(config))
+		config.Allow[0] = elsewhere
+		wantErrConnect(t, shared.CheckAddr(addr, 5*time.Second), syscall.ECONNREFUSED)
+	})
+}
