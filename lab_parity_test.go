@@ -25,6 +25,7 @@ func TestLabParity(t *testing.T) {
 		prober, peer, refuser := n.Prober(), n.Host("peer"), n.Host("refuser")
 		peer.Listen(t, 80)
 		prober.Listen(t, 80)
+		prober.Listen(t, 85)
 		peer.Drop(t, 82)
 		peer.Reject(t, 83, lab.TCPReset)
 		prober.Nft(t, "chain out { type filter hook output priority 0; tcp dport 84 drop; }")
@@ -52,12 +53,18 @@ func TestLabParity(t *testing.T) {
 				table = append(table, row{target, state, state})
 			}
 		}
+		asked := map[netip.AddrPort]netip.AddrPort{} // as which address, if not the target's own
 		for _, v6 := range []bool{false, true} {
 			loopback := map[bool]netip.Addr{false: netip.MustParseAddr("127.0.0.1"), true: netip.IPv6Loopback()}[v6]
 			peer, own := peer.Addr(v6), prober.Addr(v6)
 			same(rawshake.Open, at(peer, 80), at(own, 80), at(loopback, 80))
 			same(rawshake.Closed, at(peer, 81), at(own, 81), at(loopback, 81), at(peer, 83))
 			same(rawshake.Filtered, at(peer, 82))
+			unspecified := map[bool]netip.Addr{false: netip.IPv4Unspecified(), true: netip.IPv6Unspecified()}[v6]
+			for port, state := range map[uint16]rawshake.State{85: rawshake.Open, 86: rawshake.Closed} {
+				same(state, at(loopback, port))
+				asked[at(loopback, port)] = at(unspecified, port)
+			}
 			table = append(table, row{at(peer, 84), rawshake.Unsent, rawshake.Filtered}) // the firewall is silent to connect(2)
 			for i := range icmp {
 				state := rawshake.Unreachable
@@ -67,6 +74,7 @@ func TestLabParity(t *testing.T) {
 				table = append(table, row{at(refuser.Addr(v6), uint16(i)), rawshake.Unreachable, state})
 			}
 		}
+		same(rawshake.Unsent, netip.AddrPort{})
 		link := peer.Interfaces[0].LinkLocal.WithZone("eth0")
 		same(rawshake.Open, at(link, 80))
 		same(rawshake.Closed, at(link, 81))
@@ -75,6 +83,9 @@ func TestLabParity(t *testing.T) {
 
 		var targets []netip.AddrPort
 		for _, r := range table {
+			if as, other := asked[r.target]; other {
+				r.target = as
+			}
 			targets = append(targets, r.target)
 		}
 		results := map[rawshake.Method]map[netip.AddrPort]rawshake.Result{}

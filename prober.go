@@ -63,8 +63,9 @@ func open(c Config) (backend, error) {
 	return openConnect(c)
 }
 
-// Probe returns the verdict on one target. It blocks until then; when ctx ends first it returns the cause. IPv4-mapped IPv6
-// addresses are treated as IPv4. An error means that the prober could not do its job.
+// Probe returns the verdict on one target. It blocks until then; when ctx ends first it returns the cause. As for
+// connect(2), an IPv4-mapped IPv6 address is the IPv4 address, and the unspecified address is that of loopback: the Result says
+// so. An error means that the prober could not do its job.
 //
 // The target has the whole [Config.Timeout] from its first SYN on. The SYN leaves at once, unless we are short of something:
 // of [Config.Rate], of a slot ([Config.MaxInFlight]), of a source port, of room among neighbours whose link addresses are not
@@ -76,7 +77,7 @@ func open(c Config) (backend, error) {
 // ([Stats.Requeued]), and a second to answer it. With MethodConnect, a program that has no descriptor left gets as long
 // again to find one.
 func (p *Prober) Probe(ctx context.Context, target netip.AddrPort) (Result, error) {
-	return p.backend.probe(ctx, unmap(target), p.cfg.timeout())
+	return p.backend.probe(ctx, reachable(target.Addr(), target.Port()), p.cfg.timeout())
 }
 
 // ProbeAll probes targets and yields each verdict as it comes, in the order of completion, in memory bounded by
@@ -84,7 +85,13 @@ func (p *Prober) Probe(ctx context.Context, target netip.AddrPort) (Result, erro
 // zero Result. Breaking out of the loop cancels what is pending and waits for it; targets is consumed on another goroutine,
 // which ends before the loop does. The sequence is for one use.
 func (p *Prober) ProbeAll(ctx context.Context, targets iter.Seq[netip.AddrPort]) iter.Seq2[Result, error] {
-	return p.backend.probeAll(ctx, targets)
+	return p.backend.probeAll(ctx, func(yield func(netip.AddrPort) bool) {
+		for t := range targets {
+			if !yield(reachable(t.Addr(), t.Port())) {
+				return
+			}
+		}
+	})
 }
 
 // Stats returns the counters since New. It is cheap enough to be polled.
@@ -99,10 +106,6 @@ func (p *Prober) Close() error {
 	}
 	defer close(p.closed)
 	return p.backend.close()
-}
-
-func unmap(ap netip.AddrPort) netip.AddrPort {
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
 // results translates what a backend's own loop yields.

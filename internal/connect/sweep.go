@@ -42,7 +42,7 @@ func (s *sweep) feed(targets iter.Seq[netip.AddrPort]) {
 	defer close(s.verdicts)
 	defer s.workers.Wait()
 	for target := range targets {
-		if !s.start(unmap(target)) {
+		if !s.start(target) {
 			return
 		}
 	}

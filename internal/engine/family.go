@@ -25,6 +25,9 @@ func (f *family[A]) queued() int { return f.later.len() + f.first.len() }
 
 // submit takes a slot and begins, unless the verdict is known already.
 func (f *family[A]) submit(target netip.AddrPort, user uint32, asked, timeout time.Duration, paid bool) (Ticket, bool) {
+	if !target.Addr().IsValid() {
+		return f.turnAway(target, user, paid, match.Unsent, match.SendFailed, syscall.EINVAL)
+	}
 	if timeout <= 0 {
 		return f.turnAway(target, user, paid, match.Filtered, match.Timeout, 0)
 	}

@@ -96,7 +96,7 @@ func (s *Stream) feed(ctx context.Context, targets iter.Seq[netip.AddrPort]) {
 			d = s.front.anyDesk()
 		}
 		n++
-		if !s.reserve(ctx) || !s.hand(ctx, netip.AddrPortFrom(t.Addr().Unmap(), t.Port()), d) {
+		if !s.reserve(ctx) || !s.hand(ctx, t, d) {
 			return
 		}
 		if s.front.closed.Load() {

@@ -296,19 +296,6 @@ func TestStreamsAtATime(t *testing.T) {
 	})
 }
 
-// IPv4 in IPv6's clothes is IPv4.
-func TestStreamUnmaps(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := open(t, wiretest.New(wiretest.Open), nil)
-		mapped := netip.AddrPortFrom(netip.AddrFrom16(target4.Addr().As16()), target4.Port())
-		for v := range verdicts(t, f, []netip.AddrPort{mapped}, time.Second) {
-			if v.Target != target4 || v.State != match.Open {
-				t.Errorf("%v is %v", v.Target, v.State)
-			}
-		}
-	})
-}
-
 // Two desks, with wires and ports of their own, serve callers and streams alike.
 func TestTwoDesks(t *testing.T) {
 	families(t, func(t *testing.T, target netip.AddrPort) {
