@@ -61,6 +61,11 @@ type Config struct {
 	Interface string
 
 	// SourcePorts are the ports that the prober takes its own from. If zero, the kernel chooses.
+	//
+	// With raw packets it owns 64 of them, or fewer if the range is smaller, and parts them among up to four processors. Each
+	// probe of an address and port needs one to itself: so at most 64 of one target are on the wire at a time, and on four
+	// processors 16 by each. Further ones wait until a port comes free, as [Prober.Probe] says; when the target has not answered
+	// anybody for a second, or for half of the timeout, they share ports, which does no harm with a silent one.
 	SourcePorts PortRange
 
 	// TTL is the time to live, or hop limit, of what is sent. If zero, 64.

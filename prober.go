@@ -68,9 +68,10 @@ func open(c Config) (backend, error) {
 // so. An error means that the prober could not do its job.
 //
 // The target has the whole [Config.Timeout] from its first SYN on. The SYN leaves at once, unless we are short of something:
-// of [Config.Rate], of a slot ([Config.MaxInFlight]), of a source port, of room among neighbours whose link addresses are not
-// known, with MethodConnect of descriptors. Then the probe waits for its turn, for the timeout at most, and ends unsent if it
-// does not come. So a verdict comes within twice the timeout, and within the timeout where nothing was short.
+// of [Config.Rate], of a slot ([Config.MaxInFlight]), of a source port (64 probes of one target have them, see
+// [Config.SourcePorts]), of room among neighbours whose link addresses are not known, with MethodConnect of descriptors.
+// Then the probe waits for its turn, for the timeout at most, and ends unsent if it does not come. So a verdict comes within
+// twice the timeout, and within the timeout where nothing was short.
 //
 // Two things may come on top. When we lost something ourselves while the probe was pending (the receive ring dropped packets,
 // [Stats.RingDrops], or the interface had no room for a later SYN), a silent target gets one more attempt at the end
@@ -81,9 +82,10 @@ func (p *Prober) Probe(ctx context.Context, target netip.AddrPort) (Result, erro
 }
 
 // ProbeAll probes targets and yields each verdict as it comes, in the order of completion, in memory bounded by
-// [Config.MaxInFlight]. Each target waits for its turn as long as it takes, and then has the whole timeout. A result that is not taken holds back the next targets. At most one error is yielded, last, with a
-// zero Result. Breaking out of the loop cancels what is pending and waits for it; targets is consumed on another goroutine,
-// which ends before the loop does. The sequence is for one use.
+// [Config.MaxInFlight]. Each target waits for its turn as long as it takes, and then has the whole timeout. A result that is
+// not taken holds back the next targets. At most one error is yielded, last, with a zero Result. Breaking out of the loop
+// cancels what is pending and waits for it; targets is consumed on another goroutine, which ends before the loop does. The
+// sequence is for one use.
 func (p *Prober) ProbeAll(ctx context.Context, targets iter.Seq[netip.AddrPort]) iter.Seq2[Result, error] {
 	return p.backend.probeAll(ctx, func(yield func(netip.AddrPort) bool) {
 		for t := range targets {

@@ -18,7 +18,8 @@ import (
 // hasRaw tells that this platform has the raw engine.
 const hasRaw = true
 
-// sourcePorts is how many source ports a prober owns, and so how many probes of one target may be on the wire at once.
+// sourcePorts is how many source ports a prober owns, and so how many probes of one target may be on the wire at once. Each
+// costs two descriptors, so the desks share them.
 const sourcePorts = match.MaxPorts
 
 // ringFrames is how many packets a desk's receive ring holds: 20 ms' worth at the highest rate of checks, and 1 MiB, which stays in
