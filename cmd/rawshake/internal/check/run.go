@@ -191,8 +191,8 @@ func (r *run) place(ctx context.Context) bool {
 
 func (r *run) probe(ctx context.Context, at netip.AddrPort, o outcome) {
 	o.result, o.err = r.prober.Probe(ctx, at)
+	r.outcomes <- o // a reader that is slow holds back the next probes
 	<-r.places
-	r.outcomes <- o
 }
 
 func (r *run) unresolved(ctx context.Context, i int, h Host, err error) {

@@ -134,3 +134,35 @@ func TestWriterFails(t *testing.T) {
 type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+// TestStalledReader: who does not read holds back the probes; they do not pile up.
+func TestStalledReader(t *testing.T) {
+	addr, accepted := loopback.Open(t, "127.0.0.1:0")
+	o, _, _ := options(t, Lookup{}, addr)
+	o.Count, o.Period = 0, time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	reader := &stalled{reached: make(chan struct{}), goOn: make(chan struct{})}
+	o.Stdout = reader
+	done := make(chan error)
+	go func() { done <- Run(ctx, o) }()
+	<-reader.reached
+	time.Sleep(300 * time.Millisecond) // time enough for many
+	if n := accepted.Load(); n > int64(1+o.Parallel) {
+		t.Errorf("%d probes were made while nobody read the first", n)
+	}
+	cancel()
+	close(reader.goOn)
+	<-done
+}
+
+// stalled blocks its first write.
+type stalled struct {
+	once          sync.Once
+	reached, goOn chan struct{}
+}
+
+func (s *stalled) Write(b []byte) (int, error) {
+	s.once.Do(func() { close(s.reached) })
+	<-s.goOn
+	return len(b), nil
+}
