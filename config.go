@@ -93,7 +93,9 @@ type Config struct {
 	// such a target ends unsent with reason out-of-scope.
 	Allow []netip.Prefix
 
-	// Logger is told what an operator wants to know. If nil, nothing is logged.
+	// Logger is told what an operator wants to know when sockets are opened: that MethodAuto found no raw ones, that the guard is
+	// incomplete (docs/capabilities.md). Checkers of one configuration share sockets, and so the lines, until the last of them has
+	// been gone for two seconds. If nil, nothing is logged.
 	Logger *slog.Logger
 
 	// Trace, if not nil, is called for every packet sent and received, in order, one at a time, on the goroutine that moves

@@ -47,6 +47,13 @@ func TestLabPrivilege(t *testing.T) {
 					t.Log(err)
 				}
 
+				if c.as == lab.NetRaw { // the one thing that it may not do is no reason to fall back
+					_, err := rawshake.New(rawshake.Config{Method: rawshake.MethodAuto, SourcePorts: rawshake.PortRange{First: 80, Last: 90}})
+					if !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), "CAP_NET_BIND_SERVICE") {
+						t.Errorf("source ports below 1024: %v", err)
+					}
+				}
+
 				var log strings.Builder
 				p, err = rawshake.New(rawshake.Config{Method: rawshake.MethodAuto, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 				if err != nil {

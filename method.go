@@ -19,7 +19,7 @@ const (
 	//   - connect(2) tells one errno. An ICMP "port unreachable" gives ECONNREFUSED like a RST, and reads as closed; a missing
 	//     route reads like an ICMP error; Result.Reply is empty. Attempt is known for open ports on Linux, and else 0.
 	MethodConnect
-	// MethodAuto is raw where the privilege is there and connect where it is not; the logger is told once.
+	// MethodAuto is raw where the privilege is there and connect where it is not; then [Config.Logger] is told.
 	MethodAuto
 )
 

@@ -2,12 +2,10 @@ package rawshake
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"net"
 	"net/netip"
-	"os"
 	"sync/atomic"
 	"time"
 )
@@ -54,7 +52,7 @@ func open(c Config) (backend, error) {
 		return openConnect(c)
 	}
 	b, err := openRaw(c)
-	if err == nil || c.Method != MethodAuto || !errors.Is(err, os.ErrPermission) {
+	if err == nil || c.Method != MethodAuto || !needsPrivilege(err) {
 		return b, err
 	}
 	if c.Logger != nil {

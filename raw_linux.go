@@ -4,6 +4,7 @@ package rawshake
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"net/netip"
 	"runtime"
@@ -47,6 +48,7 @@ func openRaw(c Config) (backend, error) {
 		NumPorts:  ports,
 		Link:      c.Layer == LayerEthernet,
 		Frames:    ringFrames,
+		Logger:    c.Logger,
 	}, desks)
 	if err != nil {
 		return nil, err
@@ -65,6 +67,12 @@ func openRaw(c Config) (backend, error) {
 		return nil, err
 	}
 	return &rawBackend{front: front, limit: c.maxInFlight(), timeout: c.timeout()}, nil
+}
+
+// needsPrivilege reports whether there are no raw sockets because we may not have them.
+func needsPrivilege(err error) bool {
+	var refused *raw.PrivilegeError
+	return errors.As(err, &refused)
 }
 
 // split chooses how many desks the engine has, and how many source ports each: a desk for each processor, unless the limits are

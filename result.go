@@ -76,7 +76,7 @@ type Stats struct {
 	Ignored    uint64 // packets whose ISN, address, port or quote was not ours
 	RingDrops  uint64 // packets that the kernel dropped because the receive ring was full
 	SendErrors uint64 // packets that the kernel refused to send
-	Requeued   uint64 // extra attempts given because the ring dropped packets
+	Requeued   uint64 // extra attempts given because the ring dropped packets, or the interface had no room for a SYN
 	InFlight   int    // probes pending now
 
 	// Verdicts, by state.

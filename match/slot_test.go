@@ -9,11 +9,11 @@ import (
 )
 
 func TestSlotSize(t *testing.T) {
-	if n := unsafe.Sizeof(Slot[[4]byte]{}); n != 32 {
-		t.Errorf("a slot for IPv4 has %d bytes, want 32", n)
+	if n := unsafe.Sizeof(Slot[[4]byte]{}); n > 32 {
+		t.Errorf("a slot for IPv4 has %d bytes, want 32 at most", n)
 	}
-	if n := unsafe.Sizeof(Slot[[16]byte]{}); n != 48 {
-		t.Errorf("a slot for IPv6 has %d bytes, want 48", n)
+	if n := unsafe.Sizeof(Slot[[16]byte]{}); n > 48 {
+		t.Errorf("a slot for IPv6 has %d bytes, want 48 at most", n)
 	}
 	for _, typ := range []reflect.Type{reflect.TypeFor[Slot[[4]byte]](), reflect.TypeFor[Slot[[16]byte]]()} {
 		if hasPointers(typ) {

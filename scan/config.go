@@ -64,7 +64,7 @@ type Config struct {
 	RingFrames int
 	// Keep, if not nil, says which verdicts are handed over. All are counted.
 	Keep func(match.State) bool
-	// Logger is told what an operator wants to know. If nil, nothing is logged.
+	// Logger is told, when the scan opens, what it lacks: a complete guard, see docs/capabilities.md. If nil, nothing is logged.
 	Logger *slog.Logger
 	// Trace, if not nil, is called for every packet, by each lane for its own, perhaps at the same time.
 	Trace func(rawshake.TracePacket)

@@ -12,7 +12,7 @@ import (
 // setPath sets what decides where packets leave.
 func (o socketOptions) setPath(fd int) error {
 	if err := setOption("Config.Mark", fd, unix.SOL_SOCKET, unix.SO_MARK, int(o.mark)); err != nil {
-		return fmt.Errorf("%w (it needs CAP_NET_ADMIN)", err)
+		return fmt.Errorf("%w (it needs CAP_NET_RAW; before Linux 5.17, CAP_NET_ADMIN)", err)
 	}
 	if o.device != "" {
 		if err := unix.BindToDevice(fd, o.device); err != nil {

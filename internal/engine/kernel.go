@@ -5,6 +5,7 @@ package engine
 import (
 	"cmp"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -28,6 +29,7 @@ type KernelConfig struct {
 	Link      bool          // send whole frames where a gateway takes them: faster, and past the OUTPUT firewall
 	Bulk      bool          // a receive ring for throughput instead of latency
 	Frames    int           // of the receive rings; if zero, the ring's default
+	Logger    *slog.Logger  // told what the sockets lack; nil: nobody is
 }
 
 // Kernel is the real wire: raw sockets, receive rings, and the guard that keeps the kernel from answering.
@@ -100,6 +102,7 @@ func OpenKernels(c KernelConfig, n int) (kernels []*Kernel, err error) {
 			return kernels, err
 		}
 	}
+	kernels[0].tellGuard()
 	return kernels, openRings(kernels)
 }
 
@@ -156,6 +159,13 @@ func (k *Kernel) openGuard() (err error) {
 	}
 	k.keep(k.guard.Close)
 	return nil
+}
+
+// tellGuard tells the operator if the kernel will not be silent towards every peer.
+func (k *Kernel) tellGuard() {
+	if ok, lacks := k.guard.Complete(); !ok && k.cfg.Logger != nil {
+		k.cfg.Logger.Warn("the guard of our source ports is incomplete", "cause", lacks)
+	}
 }
 
 // openRings gives the wires, which have the same families, their receive rings.
