@@ -1,6 +1,7 @@
 package pace_test
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -97,7 +98,7 @@ func merged(lanes []*lane) (all []visit) {
 	for _, l := range lanes {
 		all = append(all, l.out...)
 	}
-	slices.SortStableFunc(all, func(a, b visit) int { return int(a.at - b.at) })
+	slices.SortStableFunc(all, func(a, b visit) int { return cmp.Compare(a.at, b.at) })
 	return all
 }
 
