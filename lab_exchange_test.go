@@ -35,18 +35,14 @@ func TestLabExchange(t *testing.T) {
 			{"own link-local", prober, prober.Interfaces[0].LinkLocal.WithZone("eth0"), "lo"},
 		}
 		p := newProber(t, quick)
-		for _, ttl := range []uint8{64, 255} {
-			t.Run(map[uint8]string{64: "TTL 64", 255: "TTL 255"}[ttl], func(t *testing.T) {
-				prober.SetTTL(t, ttl)
-				prober.Sysctl(t, "net/ipv6/conf/lo/hop_limit", map[uint8]string{64: "64", 255: "255"}[ttl])
-				peer.SetTTL(t, ttl)
-				for _, place := range places {
-					t.Run(place.name, func(t *testing.T) {
-						exchange(t, p, place.host, place.addr, place.host.CaptureOn(t, place.where), ttl)
-					})
-				}
-			})
-		}
+		ttls(t, func(t *testing.T, ttl uint8) {
+			setTTL(t, ttl, prober, peer)
+			for _, place := range places {
+				t.Run(place.name, func(t *testing.T) {
+					exchange(t, p, place.host, place.addr, place.host.CaptureOn(t, place.where), ttl)
+				})
+			}
+		})
 	})
 }
 

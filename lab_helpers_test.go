@@ -3,6 +3,7 @@
 package rawshake_test
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -78,6 +79,21 @@ func want(t testing.TB, r rawshake.Result, state rawshake.State, reason rawshake
 func families(t *testing.T, test func(t *testing.T, v6 bool)) {
 	for _, v6 := range []bool{false, true} {
 		t.Run(map[bool]string{false: "v4", true: "v6"}[v6], func(t *testing.T) { test(t, v6) })
+	}
+}
+
+// ttls runs a test with what hosts send from, and with the largest TTL, as some appliances send: half of the guard does not see that.
+func ttls(t *testing.T, test func(t *testing.T, ttl uint8)) {
+	for _, ttl := range []uint8{64, 255} {
+		t.Run(fmt.Sprintf("TTL %d", ttl), func(t *testing.T) { test(t, ttl) })
+	}
+}
+
+// setTTL has the kernels of hosts send with a TTL or hop limit until the end of t, to themselves too.
+func setTTL(t *testing.T, ttl uint8, hosts ...*lab.Host) {
+	for _, h := range hosts {
+		h.SetTTL(t, ttl)
+		h.Sysctl(t, "net/ipv6/conf/lo/hop_limit", fmt.Sprint(ttl))
 	}
 }
 

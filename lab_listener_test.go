@@ -17,13 +17,15 @@ import (
 )
 
 // TestLabListenerNeverAccepts has 2 000 callers make 100 000 checks of one real listener: the program behind the port notices
-// none of them, and every one is found open, also when they overflow a short backlog and the target answers with SYN cookies.
+// none of them, and every one is found open, also when they overflow a short backlog and the target answers with SYN cookies, from
+// the largest TTL.
 func TestLabListenerNeverAccepts(t *testing.T) {
 	const checks, callers = 100_000, 2_000
 	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
 		peer := n.Host("peer")
-		for _, backlog := range []string{"4096", "8"} {
+		for backlog, ttl := range map[string]uint8{"4096": 64, "8": 255} {
 			t.Run("backlog "+backlog, func(t *testing.T) {
+				setTTL(t, ttl, peer)
 				peer.Sysctl(t, "net/core/somaxconn", backlog)
 				families(t, func(t *testing.T, v6 bool) {
 					listener := peer.Listen(t, 80)

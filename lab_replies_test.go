@@ -103,31 +103,55 @@ func TestLabReplies(t *testing.T) {
 	}
 	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
 		peer := n.Host("peer")
-		families(t, func(t *testing.T, v6 bool) {
-			answering(t, peer, func(syn lab.Packet, n int) []lab.Answer { return cases[syn.Dst.Port()-1000].answer(syn, n) })
-			var targets []netip.AddrPort
-			var duplicates uint64
-			for i, c := range cases {
-				targets = append(targets, at(peer.Addr(v6), uint16(1000+i)))
-				duplicates += c.duplicates
-			}
-			p, wire := newProber(t, quick), peer.Capture(t)
-			results := probeAll(t, p, targets...)
-			for i, c := range cases {
-				t.Run(c.name, func(t *testing.T) {
-					r := want(t, results[targets[i]], c.state, c.reason)
-					if r.Attempt != c.attempt || r.RTT < c.rtt-time.Millisecond || r.RTT > c.rtt+50*time.Millisecond {
-						t.Errorf("attempt %d, RTT %v; want %d, %v", r.Attempt, r.RTT, c.attempt, c.rtt)
-					}
-					checkChallenges(t, wire.Expect(t, targets[i], c.steps...))
+		ttls(t, func(t *testing.T, ttl uint8) {
+			families(t, func(t *testing.T, v6 bool) {
+				answering(t, peer, func(syn lab.Packet, n int) []lab.Answer {
+					return withTTL(ttl, cases[syn.Dst.Port()-1000].answer(syn, n))
 				})
-			}
-			wire.ExpectNothingElse(t)
-			if s := settled(t, p); s.Open+s.Closed+s.Filtered != uint64(len(cases)) || s.Duplicates != duplicates {
-				t.Errorf("%d targets, %d duplicates: %+v", len(cases), duplicates, s)
-			}
+				var targets []netip.AddrPort
+				var duplicates uint64
+				for i, c := range cases {
+					targets = append(targets, at(peer.Addr(v6), uint16(1000+i)))
+					duplicates += c.duplicates
+				}
+				p, wire := newProber(t, quick), peer.Capture(t)
+				results := probeAll(t, p, targets...)
+				for i, c := range cases {
+					t.Run(c.name, func(t *testing.T) {
+						r := want(t, results[targets[i]], c.state, c.reason)
+						if r.Attempt != c.attempt || r.RTT < c.rtt-time.Millisecond || r.RTT > c.rtt+50*time.Millisecond {
+							t.Errorf("attempt %d, RTT %v; want %d, %v", r.Attempt, r.RTT, c.attempt, c.rtt)
+						}
+						if r.State != rawshake.Filtered && r.Reply.TTL != ttl {
+							t.Errorf("answered from TTL %d, want %d", r.Reply.TTL, ttl)
+						}
+						checkChallenges(t, wire.Expect(t, targets[i], c.steps...))
+					})
+				}
+				wire.ExpectNothingElse(t)
+				if s := settled(t, p); s.Open+s.Closed+s.Filtered != uint64(len(cases)) || s.Duplicates != duplicates {
+					t.Errorf("%d targets, %d duplicates: %+v", len(cases), duplicates, s)
+				}
+			})
 		})
 	})
+}
+
+// withTTL gives answers a TTL or hop limit.
+func withTTL(ttl uint8, answers []lab.Answer) []lab.Answer {
+	for _, a := range answers {
+		ip := a.Packet
+		if ip[0]>>4 == 6 {
+			ip[7] = ttl
+			continue
+		}
+		sum := uint32(ip[10])<<8 + uint32(ip[11]) + uint32(ip[8])<<8 + (0xffff - uint32(ttl)<<8) // RFC 1624, equation 4
+		for sum > 0xffff {
+			sum = sum&0xffff + sum>>16
+		}
+		ip[8], ip[10], ip[11] = ttl, byte(sum>>8), byte(sum)
+	}
+	return answers
 }
 
 // once answers the first SYN alone.

@@ -208,8 +208,8 @@ func TestBadAddresses(t *testing.T) {
 	tests := []struct{ name, network, addr, want string }{
 		{"no port", "tcp", "127.0.0.1", "address 127.0.0.1: missing port in address"},
 		{"name without port", "tcp", "localhost", "address localhost: missing port in address"},
-		{"empty", "tcp", "", "missing port in address"},
-		{"no host", "tcp", ":80", "address :80: missing host in address"},
+		{"difference/empty", "tcp", "", "missing port in address"},
+		{"difference/no host", "tcp", ":80", "address :80: missing host in address"},
 		{"difference/port empty", "tcp", "127.0.0.1:", "address 127.0.0.1:: missing port in address"},
 		{"port too high", "tcp", "127.0.0.1:99999", "address 99999: invalid port"},
 		{"port negative", "tcp", "127.0.0.1:-1", "address -1: invalid port"},
