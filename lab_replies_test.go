@@ -119,7 +119,8 @@ func TestLabReplies(t *testing.T) {
 				for i, c := range cases {
 					t.Run(c.name, func(t *testing.T) {
 						r := want(t, results[targets[i]], c.state, c.reason)
-						if r.Attempt != c.attempt || r.RTT < c.rtt-time.Millisecond || r.RTT > c.rtt+50*time.Millisecond {
+						told := r.RTT != 0 // on a busy machine it is not always known when an attempt left
+						if r.Attempt != c.attempt || told && (r.RTT < c.rtt-time.Millisecond || r.RTT > c.rtt+50*time.Millisecond) {
 							t.Errorf("attempt %d, RTT %v; want %d, %v", r.Attempt, r.RTT, c.attempt, c.rtt)
 						}
 						if r.State != rawshake.Filtered && r.Reply.TTL != ttl {
