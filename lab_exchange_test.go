@@ -61,7 +61,7 @@ func exchange(t *testing.T, p *rawshake.Prober, host *lab.Host, addr netip.Addr,
 	}()
 
 	r := want(t, probe(t, p, open), rawshake.Open, match.SYNACK)
-	if r.Reply.TTL != ttl || r.Reply.MSS == 0 || r.Reply.Window == 0 || r.RTT <= 0 || r.Err != nil {
+	if r.Reply.TTL != ttl || r.Reply.MSS == 0 || r.Reply.Window == 0 || !plausible(r.RTT) || r.Err != nil {
 		t.Errorf("open: reply %+v, RTT %v, error %v", r.Reply, r.RTT, r.Err)
 	}
 	packets := wire.Expect(t, open, lab.SYN(), lab.SYNACK(), lab.RST())
@@ -70,7 +70,7 @@ func exchange(t *testing.T, p *rawshake.Prober, host *lab.Host, addr netip.Addr,
 	}
 
 	r = want(t, probe(t, p, closed), rawshake.Closed, match.RST)
-	if r.Reply.TTL != ttl || r.RTT <= 0 {
+	if r.Reply.TTL != ttl || !plausible(r.RTT) {
 		t.Errorf("closed: reply %+v, RTT %v", r.Reply, r.RTT)
 	}
 	wire.Expect(t, closed, lab.SYN(), lab.PeerRST())

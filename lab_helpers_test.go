@@ -122,6 +122,9 @@ func eventually(t testing.TB, what string, done func() bool) {
 	}
 }
 
+// plausible reports whether an answer may have taken so long; 0: the machine was too busy to tell.
+func plausible(rtt time.Duration) bool { return rtt >= 0 && rtt < time.Second }
+
 // settled returns the counters when nothing is pending any more: they are shown a moment after the last verdict.
 func settled(t testing.TB, p *rawshake.Prober) rawshake.Stats {
 	t.Helper()

@@ -89,7 +89,7 @@ func TestLabCheckVerdicts(t *testing.T) {
 				}
 			}
 			open := got[ep(a, 80)]
-			if open.TTL != 64 || open.Window == 0 || open.MSS == 0 || open.Attempt != 0 || open.RTT.(float64) <= 0 {
+			if open.TTL != 64 || open.Window == 0 || open.MSS == 0 || open.Attempt != 0 || open.RTT == 0.0 {
 				t.Errorf("%+v", open)
 			}
 			if l := got[ep(a, 83)]; l.Responder != a.String() || l.ICMPCode == 0 {
