@@ -116,7 +116,7 @@ func (s *XDPSender) SetLink(i, n int, hdr *[14]byte) {
 // away, as it does without a carrier, ENETDOWN that the interface is down,
 // ENXIO that it is gone.
 func (s *XDPSender) Send(from, to int) (sent int, err error) {
-	s.done.take(func(addr uint64) { s.free = append(s.free, addr) })
+	s.done.take(s.recycle)
 	n := min(to-from, len(s.free))
 	s.offer(from, n)
 	for sent < n {
@@ -141,6 +141,14 @@ func (s *XDPSender) Send(from, to int) (sent int, err error) {
 		return sent, unix.EAGAIN
 	}
 	return sent, nil
+}
+
+// recycle takes a frame back that the kernel has done with. Some kernels give
+// back what they skipped, too, which is ours already.
+func (s *XDPSender) recycle(addr uint64) {
+	if addr != xdpNoAddr {
+		s.free = append(s.free, addr)
+	}
 }
 
 // offer copies n places into shared frames and describes them to the kernel.

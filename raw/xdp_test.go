@@ -197,3 +197,46 @@ func drain(r *Ring) (got [][]byte) {
 	}
 	return got
 }
+
+// While the interface and its peer go down and up again, no frame gets lost or is taken back twice.
+func TestLabXDPFlaps(t *testing.T) {
+	p := newPeer(t)
+	s := openTestXDP(t)
+	for i := range BatchSize {
+		fillXDP(t, p, s, i, false, uint16(i))
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			n := 1 + i*7%BatchSize
+			for from := 0; from < n; {
+				sent, err := s.Send(from, n)
+				if from += sent; err != nil {
+					from++
+				}
+			}
+		}
+	}()
+	for range 50 {
+		down(t, "va")
+		up(t, "va")
+		time.Sleep(time.Millisecond)
+		p.do(func() { down(t, "vb"); up(t, "vb") })
+		time.Sleep(time.Millisecond)
+	}
+	close(stop)
+	<-stopped
+	seen := map[uint64]bool{}
+	for _, addr := range s.free {
+		if addr%FrameSize != 0 || addr >= xdpFrames*FrameSize || seen[addr] {
+			t.Fatalf("%#x is free, twice: %v", addr, seen[addr])
+		}
+		seen[addr] = true
+	}
+}
