@@ -20,6 +20,7 @@ type linkInfo struct {
 	flags              uint32 // IFF_*
 	mac                [6]byte
 	missed             uint64
+	downs              uint32 // how often the driver has taken the carrier away
 }
 
 func (l linkInfo) loopback() bool { return l.flags&unix.IFF_LOOPBACK != 0 }
@@ -42,6 +43,7 @@ func parseLink(m message) linkInfo {
 			l.missed = missed(v)
 		}
 	}
+	l.downs = attrs.uint32(unix.IFLA_CARRIER_DOWN_COUNT)
 	l.name = attrs.text(unix.IFLA_IFNAME)
 	l.mtu = int(attrs.uint32(unix.IFLA_MTU))
 	l.master = int(attrs.uint32(unix.IFLA_MASTER))
@@ -88,14 +90,33 @@ func (l linkInfo) state() LinkState {
 type Links struct {
 	conn       *routeConn
 	monitor    *monitor
-	states     atomic.Pointer[map[int]LinkState]
+	known      atomic.Pointer[map[int]linkPast]
 	generation atomic.Uint64
+}
+
+// linkPast is the state of an interface, and what it was before.
+type linkPast struct {
+	LinkState
+	name   string
+	downs  uint32
+	losses int
+}
+
+// next returns the past that follows on p. Some losses are too short for the
+// kernel to give notice of them, but it counts them (linkwatch_do_dev in
+// net/core/link_watch.c runs at most once a second, netif_carrier_off counts).
+func (p linkPast) next(l linkInfo) linkPast {
+	n := linkPast{l.state(), l.name, l.downs, p.losses}
+	if p.Carrier && (!n.Carrier || n.downs != p.downs) {
+		n.losses++
+	}
+	return n
 }
 
 // OpenLinks reads the present states and follows their changes.
 func OpenLinks() (*Links, error) {
 	l := &Links{}
-	l.states.Store(&map[int]LinkState{})
+	l.known.Store(&map[int]linkPast{})
 	if err := l.open(); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("raw: links: %w", err)
@@ -111,17 +132,18 @@ func (l *Links) open() (err error) {
 	return err
 }
 
-// read replaces everything that is known.
+// read replaces everything that is known, but for the losses.
 func (l *Links) read() error {
 	links, err := l.conn.links()
 	if err != nil {
 		return err
 	}
-	states := make(map[int]LinkState, len(links))
+	before := *l.known.Load()
+	known := make(map[int]linkPast, len(links))
 	for i, link := range links {
-		states[i] = link.state()
+		known[i] = before[i].next(link)
 	}
-	l.publish(states)
+	l.publish(known)
 	return nil
 }
 
@@ -130,30 +152,41 @@ func (l *Links) notice(m message) {
 	if link.family != unix.AF_UNSPEC {
 		return // a bridge speaks of its ports
 	}
-	states := maps.Clone(*l.states.Load())
+	known := maps.Clone(*l.known.Load())
 	switch m.kind {
 	case unix.RTM_NEWLINK:
-		states[link.index] = link.state()
+		known[link.index] = known[link.index].next(link)
 	case unix.RTM_DELLINK:
-		delete(states, link.index)
+		delete(known, link.index)
 	default:
 		return
 	}
-	l.publish(states)
+	l.publish(known)
 }
 
-func (l *Links) publish(states map[int]LinkState) {
-	if before := *l.states.Load(); maps.Equal(before, states) {
+func (l *Links) publish(known map[int]linkPast) {
+	if before := *l.known.Load(); maps.Equal(before, known) {
 		return
 	}
-	l.states.Store(&states)
+	l.known.Store(&known)
 	l.generation.Add(1)
 }
 
 // State returns the state of an interface; the zero LinkState if there is
 // none with this index.
 func (l *Links) State(ifindex int) LinkState {
-	return (*l.states.Load())[ifindex]
+	return (*l.known.Load())[ifindex].LinkState
+}
+
+// Losses returns how often an interface has lost its carrier or went down
+// since OpenLinks, also for a moment, and its name. Who asks about one that is
+// not there knew it before: that is a loss, too.
+func (l *Links) Losses(ifindex int) (n int, name string) {
+	past, ok := (*l.known.Load())[ifindex]
+	if !ok {
+		return 1, ""
+	}
+	return past.losses, past.name
 }
 
 // Generation grows with every change of any interface's state.

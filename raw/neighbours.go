@@ -146,21 +146,48 @@ func stateOf(nud uint16) NeighbourState {
 // interface, and its MAC if it is Reachable. Zones are ignored. A neighbour
 // that is Reachable costs a look into a map; for others the kernel is asked
 // (2 µs), because it gives no notice when it begins to ask for one.
+//
+// What the kernel uses and does not confirm, as nothing of its own goes there,
+// it takes for good for ever. So who answered Resolve before and does no more
+// is Failed, whatever the kernel has.
 func (n *Neighbours) Lookup(ifindex int, addr netip.Addr) (NeighbourState, [6]byte) {
 	key := neighbourKey{ifindex, addr.Unmap().WithZone("")}
-	n.mu.RLock()
-	mac, ok := n.usable[key]
-	own := n.asked
-	n.mu.RUnlock()
-	if ok {
-		return Reachable, mac
-	}
-	if own != nil {
+	state, mac, own := n.known(key)
+	switch {
+	case state != Unknown:
+		return state, mac
+	case own != nil:
 		if state, mac := own.lookup(key, time.Now()); state != Unknown {
 			return state, mac
 		}
 	}
 	return n.ask(key)
+}
+
+// Kernel is Lookup without the answers to Resolve: what leaves by a raw IP
+// socket waits until the kernel has one itself.
+func (n *Neighbours) Kernel(ifindex int, addr netip.Addr) NeighbourState {
+	key := neighbourKey{ifindex, addr.Unmap().WithZone("")}
+	state, _, _ := n.known(key)
+	if state == Unknown {
+		state, _ = n.ask(key)
+	}
+	return state
+}
+
+// known says what is known without asking: Failed, Reachable or Unknown.
+func (n *Neighbours) known(key neighbourKey) (state NeighbourState, mac [6]byte, own *asked) {
+	n.mu.RLock()
+	mac, ok := n.usable[key]
+	own = n.asked
+	n.mu.RUnlock()
+	switch {
+	case own != nil && own.died(key, time.Now()):
+		return Failed, [6]byte{}, own
+	case ok:
+		return Reachable, mac, own
+	}
+	return Unknown, mac, own
 }
 
 // ask looks into the kernel's table.
@@ -181,7 +208,8 @@ func (n *Neighbours) ask(key neighbourKey) (NeighbourState, [6]byte) {
 // Resolve asks for the neighbour's link address, with an ARP request or a
 // neighbour solicitation of its own, and returns at once: look later. It asks
 // for a neighbour at most once a second; repeat the call while Lookup says
-// Incomplete. After three requests without an answer Lookup says Failed.
+// Incomplete, or for as long as it matters whether the neighbour lives. After
+// three requests in a row without an answer Lookup says Failed.
 //
 // The kernel's table cannot be told to resolve without CAP_NET_ADMIN, and it
 // holds some thousand neighbours; this needs CAP_NET_RAW and has no such
@@ -198,9 +226,25 @@ func (n *Neighbours) Resolve(ifindex int, addr netip.Addr) error {
 	}
 	from, err := n.conn.speaker(key)
 	if err != nil {
-		return fmt.Errorf("raw: resolve %v on interface %d: %w", addr, ifindex, err)
+		err = fmt.Errorf("raw: resolve %v on interface %d: %w", addr, ifindex, err)
+	} else {
+		err = own.send(key, from)
 	}
-	return own.send(key, from)
+	if err != nil {
+		own.unasked(key)
+	}
+	return err
+}
+
+// Heard returns when the neighbour has last answered Resolve; zero: never.
+func (n *Neighbours) Heard(ifindex int, addr netip.Addr) time.Time {
+	n.mu.RLock()
+	own := n.asked
+	n.mu.RUnlock()
+	if own == nil {
+		return time.Time{}
+	}
+	return own.heardAt(neighbourKey{ifindex, addr.Unmap().WithZone("")})
 }
 
 // asker opens the sockets for questions of our own on first use.

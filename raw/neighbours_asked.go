@@ -25,7 +25,7 @@ type asked struct {
 
 // inquiry is one neighbour that we asked for.
 type inquiry struct {
-	requests int
+	requests int       // since its last answer
 	last     time.Time // request
 	answered time.Time
 	mac      [6]byte
@@ -78,18 +78,43 @@ func (a *asked) lookup(key neighbourKey, now time.Time) (NeighbourState, [6]byte
 	switch {
 	case q == nil:
 		return Unknown, [6]byte{}
+	case q.failed(now):
+		return Failed, [6]byte{}
 	case now.Sub(q.answered) < answerLasts:
 		return Reachable, q.mac
 	case now.Sub(q.last) < askEvery:
 		return Incomplete, [6]byte{}
-	case q.requests >= askTimes && now.Sub(q.last) < answerLasts:
-		return Failed, [6]byte{}
 	}
 	return Unknown, [6]byte{}
 }
 
-// due notes a request and reports whether it is time for it. A neighbour that
-// has failed is asked again from the beginning.
+// failed reports whether the neighbour did not answer three times in a row.
+func (q *inquiry) failed(now time.Time) bool {
+	since := now.Sub(q.last)
+	return since < answerLasts && (q.requests > askTimes || q.requests == askTimes && since >= askEvery)
+}
+
+// died reports whether a neighbour has failed that had answered before: it
+// is not one that never does, and that somebody has told the kernel of.
+func (a *asked) died(key neighbourKey, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	q := a.entries[key]
+	return q != nil && !q.answered.IsZero() && q.failed(now)
+}
+
+// heardAt returns when a neighbour gave its last answer.
+func (a *asked) heardAt(key neighbourKey) time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if q := a.entries[key]; q != nil {
+		return q.answered
+	}
+	return time.Time{}
+}
+
+// due notes a request and reports whether it is time for it. One that was
+// given up for long begins anew.
 func (a *asked) due(key neighbourKey, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -99,14 +124,25 @@ func (a *asked) due(key neighbourKey, now time.Time) bool {
 		a.forget(now)
 		a.entries[key] = q
 	}
-	if now.Sub(q.last) < askEvery {
+	switch since := now.Sub(q.last); {
+	case since < askEvery:
 		return false
+	case since >= answerLasts:
+		q.requests = 0
 	}
-	if q.requests++; q.requests > askTimes || now.Sub(q.answered) < answerLasts {
-		q.requests = 1
-	}
+	q.requests++
 	q.last = now
 	return true
+}
+
+// unasked takes a request back that could not be sent: nobody owes an answer
+// to it.
+func (a *asked) unasked(key neighbourKey) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if q := a.entries[key]; q != nil && q.requests > 0 {
+		q.requests--
+	}
 }
 
 // forget makes room when it must: what is neither fresh nor under way goes,
@@ -137,7 +173,7 @@ func (a *asked) heard(key neighbourKey, mac [6]byte, now time.Time) {
 		if q.mac != mac || now.Sub(q.answered) >= answerLasts {
 			defer a.news()
 		}
-		q.answered, q.mac = now, mac
+		q.requests, q.answered, q.mac = 0, now, mac
 	}
 }
 

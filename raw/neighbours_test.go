@@ -165,8 +165,10 @@ func TestInquiry(t *testing.T) {
 	}
 	expect(3.2, Failed)
 	expect(30, Failed)
-	a.due(key, at(31)) // from the beginning
-	expect(31.5, Incomplete)
+	if a.due(key, at(31)); a.died(key, at(31.5)) || !a.heardAt(key).IsZero() {
+		t.Error("one that never answered has died")
+	}
+	expect(31.5, Failed) // until it answers
 	a.heard(key, [6]byte{1}, at(31.6))
 	expect(31.7, Reachable)
 	a.heard(key, [6]byte{1}, at(31.8))
@@ -183,6 +185,25 @@ func TestInquiry(t *testing.T) {
 	if expect(93.1, Reachable); news != 3 {
 		t.Error("a word after a minute of silence was no news")
 	}
+	for i := range 3 {
+		expect(99.9+float64(i), Reachable)
+		a.due(key, at(100+float64(i)))
+	}
+	if expect(102.9, Reachable); a.died(key, at(102.9)) {
+		t.Error("it has died within the time for its third answer")
+	}
+	if expect(103.1, Failed); !a.died(key, at(103.1)) || a.heardAt(key) != at(93) {
+		t.Error("three requests without an answer, and it has not died")
+	}
+	a.due(key, at(103.2))
+	expect(103.3, Failed)
+	a.heard(key, [6]byte{2}, at(103.4))
+	expect(103.5, Reachable)
+	for i := range 9 { // that could not be sent
+		a.due(key, at(104.5+float64(i)))
+		a.unasked(key)
+	}
+	expect(115, Reachable)
 	a.heard(neighbourKey{4, there4}, [6]byte{1}, at(94)) // nobody asked
 	if len(a.entries) != 1 {
 		t.Error("an answer without a question is remembered")

@@ -82,6 +82,7 @@ type Routes struct {
 	conn       *routeConn
 	monitor    *monitor
 	table      atomic.Pointer[routeTable]
+	first      *routeTable // see Remember; nil: nothing is remembered
 	generation atomic.Uint64
 	changed    chan struct{}
 	stop       chan struct{}
@@ -177,6 +178,44 @@ func (r *Routes) rebuild() bool {
 	r.table.Store(table)
 	r.generation.Add(1)
 	return err == nil
+}
+
+// manyCells is how many cells of a family are remembered, so that it takes a
+// fifth of a second at most. Of the others those that Lookup was asked about
+// are.
+const manyCells = 1 << 16
+
+// Remember keeps what the routes are now, for Was. It comes before the first
+// use of Was, and while no other goroutine uses the Routes.
+func (r *Routes) Remember() {
+	r.first = r.table.Load()
+	for i, c := range r.first.cells {
+		for j := range min(len(c.starts), manyCells) {
+			r.fill(r.first, &c.answers[j], c.starts[j].addr(i == 1), r.oif)
+		}
+	}
+}
+
+// Was returns the route to dst when Remember was called, and the name of its
+// interface; false if there was none.
+func (r *Routes) Was(dst netip.Addr) (route Route, name string, ok bool) {
+	if r.first == nil || !dst.IsValid() {
+		return route, "", false
+	}
+	dst = dst.Unmap()
+	cell := r.first.cells[family(dst)].find(dst.WithZone(""))
+	if dst.Zone() != "" && dst.IsLinkLocalUnicast() {
+		oif, err := r.first.indexOf(dst.Zone())
+		if err != nil {
+			return route, "", false
+		}
+		cell = r.first.zoneCell(oif, dst.WithZone(""))
+	}
+	a := cell.Load()
+	if a == nil || a.err != nil {
+		return route, "", false
+	}
+	return a.route, r.first.links[a.route.Interface].name, true
 }
 
 // Generation grows after each change; what Lookup returned before may be

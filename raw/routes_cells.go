@@ -63,6 +63,17 @@ func toKey(addr netip.Addr) key {
 	return key{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
 }
 
+// addr is the inverse of toKey.
+func (k key) addr(v6 bool) netip.Addr {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], k.hi)
+	binary.BigEndian.PutUint64(b[8:], k.lo)
+	if v6 {
+		return netip.AddrFrom16(b)
+	}
+	return netip.AddrFrom4([4]byte(b[12:]))
+}
+
 func (k key) less(o key) bool {
 	return k.hi < o.hi || k.hi == o.hi && k.lo < o.lo
 }

@@ -422,3 +422,42 @@ func BenchmarkLabRouteLookup(b *testing.B) {
 		}
 	})
 }
+
+// What a destination had at first stays known when it is gone, and what had nothing then has not.
+func TestLabRoutesRemember(t *testing.T) {
+	newPeer(t)
+	run(t, "ip route add 10.20.0.0/16 via 10.9.0.254")
+	run(t, "ip -6 route add fd20::/32 via fd09::fe dev va")
+	run(t, "ip route add unreachable 10.30.0.0/16")
+	r := openTestRoutes(t, RouteConfig{})
+	if _, _, ok := r.Was(there4); ok {
+		t.Error("it knows what it was not told to remember")
+	}
+	r.Remember()
+	had := []netip.Addr{netip.MustParseAddr("10.20.3.4"), netip.MustParseAddr("fd20::5"), there4, there6}
+	for _, dst := range had {
+		want, err := r.Lookup(dst)
+		if got, name, ok := r.Was(dst); err != nil || !ok || got != want || name != "va" {
+			t.Errorf("%v was %+v by %q (%v), is %+v", dst, got, name, ok, want)
+		}
+	}
+	down(t, "va")
+	for _, dst := range had {
+		for end := time.Now().Add(2 * time.Second); ; time.Sleep(time.Millisecond) {
+			if _, err := r.Lookup(dst); err != nil {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%v keeps its route", dst)
+			}
+		}
+		if _, name, ok := r.Was(dst); !ok || name != "va" {
+			t.Errorf("%v was never reached", dst)
+		}
+	}
+	for _, text := range []string{"10.30.0.1", "10.31.0.1", "fd31::1", "255.255.255.255", "fe80::1%va", "fe80::1%none", "fe80::1"} {
+		if _, _, ok := r.Was(netip.MustParseAddr(text)); ok {
+			t.Errorf("%s had a route", text)
+		}
+	}
+}
