@@ -24,8 +24,9 @@ type hook struct {
 }
 
 const (
-	losePriority   = 1
-	answerPriority = 2
+	deafPriority = 1 + iota
+	losePriority
+	answerPriority
 )
 
 // What a program returns (linux/pkt_cls.h).

@@ -60,6 +60,17 @@ func (h *Host) Lose(t testing.TB, l Loss) (undo func()) {
 	return h.do(t, "lose", loseArgs{h.Interface("eth0").Index, l}, nil)
 }
 
+// Deafen makes an interface of the host take nothing in, ARP and neighbour discovery included, until the end of t: a host that has
+// died, on a link that has not.
+func (h *Host) Deafen(t testing.TB, name string) (undo func()) {
+	t.Helper()
+	return h.do(t, "deafen", h.Interface(name).Index, nil)
+}
+
+func opDeafen(c *call, index int) (any, error) {
+	return none{}, c.attach(hook{index, false, deafPriority}, asm.Instructions{asm.Mov.Imm(asm.R0, shot), asm.Return()})
+}
+
 type loseArgs struct {
 	Interface int
 	Loss      Loss

@@ -62,6 +62,7 @@ func operations() map[string]operation {
 		"packets":    op(opPackets),
 		"script":     op(opScript),
 		"respond":    op(opRespond),
+		"deafen":     op(opDeafen),
 		"lose":       op(opLose),
 		"nft":        op(opNft),
 		"sysctl":     op(opSysctl),
