@@ -207,9 +207,10 @@ func (n *Neighbours) ask(key neighbourKey) (NeighbourState, [6]byte) {
 
 // Resolve asks for the neighbour's link address, with an ARP request or a
 // neighbour solicitation of its own, and returns at once: look later. It asks
-// for a neighbour at most once a second; repeat the call while Lookup says
-// Incomplete, or for as long as it matters whether the neighbour lives. After
-// three requests in a row without an answer Lookup says Failed.
+// for a neighbour at most once a second, ten times a second if it answers;
+// repeat the call while Lookup says Incomplete, or for as long as it matters
+// whether the neighbour lives. After three requests in a row without an answer
+// Lookup says Failed.
 //
 // The kernel's table cannot be told to resolve without CAP_NET_ADMIN, and it
 // holds some thousand neighbours; this needs CAP_NET_RAW and has no such

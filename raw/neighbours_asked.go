@@ -32,7 +32,8 @@ type inquiry struct {
 }
 
 const (
-	askEvery    = time.Second
+	askEvery    = time.Second            // while there is no answer
+	askAgain    = 100 * time.Millisecond // who has answered
 	askTimes    = 3
 	answerLasts = time.Minute // without a word from the neighbour
 	maxInquiry  = 1 << 16
@@ -125,7 +126,7 @@ func (a *asked) due(key neighbourKey, now time.Time) bool {
 		a.entries[key] = q
 	}
 	switch since := now.Sub(q.last); {
-	case since < askEvery:
+	case q.requests == 0 && since < askAgain, q.requests > 0 && since < askEvery:
 		return false
 	case since >= answerLasts:
 		q.requests = 0

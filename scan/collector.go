@@ -124,9 +124,12 @@ func (c *collector) point() error {
 	var sending span
 	for _, s := range c.states {
 		state.Lanes = append(state.Lanes, *s)
+		state.Ways = append(state.Ways, s.ways...)
 		state.Totals.add(s.totals)
 		sending = sending.with(s.sending)
 	}
+	slices.Sort(state.Ways)
+	state.Ways = slices.Compact(state.Ways)
 	state.Totals.SendTime += sending.length()
 	return c.handler.Checkpoint(state)
 }

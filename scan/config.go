@@ -22,6 +22,7 @@ const (
 	DefaultTimeout  = 3 * time.Second
 	DefaultAttempts = 2
 	DefaultInFlight = 1 << 20
+	DefaultOutage   = 30 * time.Second
 )
 
 // Config says what to scan, and how. It is copied, and never written to.
@@ -46,6 +47,11 @@ type Config struct {
 	Timeout time.Duration
 	// Attempts is the most SYNs that a silent target gets, spread evenly over Timeout. If zero, DefaultAttempts.
 	Attempts int
+	// Outage is how long the scan waits when our side of the network is not there any more: an interface that it sends by is down, gone
+	// or without carrier, a gateway does not answer, targets have lost their route. When it is back the scan goes on by itself; if it
+	// is not, Run ends with an *OutageError. If zero, DefaultOutage. If negative, the scan does not wait: what cannot be asked is
+	// unsent.
+	Outage time.Duration
 
 	Source      netip.Addr         // that SYNs leave from; if invalid, the routing table chooses
 	Interface   string             // that SYNs leave from; if empty, the routing table chooses
@@ -114,6 +120,14 @@ func (c Config) attempts() int {
 		return DefaultAttempts
 	}
 	return c.Attempts
+}
+
+// outage returns how long to wait for our side of the network; 0: not at all.
+func (c Config) outage() time.Duration {
+	if c.Outage == 0 {
+		return DefaultOutage
+	}
+	return max(c.Outage, 0)
 }
 
 func (c Config) inFlight() int {

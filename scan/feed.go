@@ -138,6 +138,12 @@ func (f *feed) take() (uint64, bool) {
 	return i, true
 }
 
+// giveBack takes a target back that next has handed out.
+func (f *feed) giveBack(t netip.AddrPort) {
+	i, _ := f.space.Index(t) // it came from there
+	f.ahead = append(f.ahead, i)
+}
+
 // ended reports whether every target was handed out.
 func (f *feed) ended() bool {
 	return len(f.ahead) == 0 && f.order.Position() == f.order.Size() && (f.hosts == nil || f.hosts.Len() == 0)

@@ -38,6 +38,11 @@ type lane struct {
 	results chan<- delivery
 	free    <-chan []engine.Verdict
 
+	outages  *outages
+	patience time.Duration // with an outage
+	waits    bool          // for the end of one
+	told     bool          // of it
+
 	incomplete uint64
 	shownFault atomic.Uint64
 
@@ -56,7 +61,7 @@ type delivery struct {
 
 // Settle implements engine.Sink.
 func (l *lane) Settle(_ uint32, v *engine.Verdict) {
-	if v.State == match.Unsent && ourFault(v.Reason) {
+	if v.State == match.Unsent && missing(v.Reason) {
 		l.incomplete++
 		l.shownFault.Store(l.incomplete)
 	}
@@ -76,6 +81,7 @@ func (l *lane) run(number int) {
 		l.snapshot(number)
 		wait := l.fill()
 		busy := l.shard.Step()
+		l.watchOutage()
 		if l.feed.ended() && l.shard.Len() == 0 {
 			break
 		}
@@ -90,7 +96,7 @@ func (l *lane) run(number int) {
 // fill takes new targets, as many as the pace and the room allow. It returns how long there is no use in coming back, 0 if there
 // is.
 func (l *lane) fill() time.Duration {
-	if l.shard.Queued() > 0 || l.shard.Held() >= holdBack || len(l.out) >= holdAt {
+	if l.waits || l.shard.Queued() > 0 || l.shard.Held() >= holdBack || len(l.out) >= holdAt {
 		return napAtMost
 	}
 	want := min(engine.BatchSize, l.shard.Room())
@@ -108,6 +114,10 @@ func (l *lane) fill() time.Duration {
 		}
 		if _, ok := l.shard.Submit(target, engine.Patient, now, l.timeout, true); !ok {
 			wait = 0 // it had its verdict without a packet
+		}
+		if l.watchOutage(); l.waits {
+			l.pace.Charge(now, i+1-n)
+			return napAtMost
 		}
 	}
 	return wait
@@ -161,6 +171,10 @@ func (l *lane) snapshot(number int) {
 func (l *lane) state() *LaneState {
 	s := &LaneState{Position: l.feed.position(), totals: totalsOf(l.shard.Count()), sending: l.sending()}
 	s.totals.Incomplete = l.incomplete
+	l.shard.Ways(func(t netip.AddrPort) {
+		i, _ := l.feed.space.Index(t)
+		s.ways = append(s.ways, i)
+	})
 	s.Pending = l.feed.appendWaiting(make(target.Numbers, 0, l.feed.waits()+l.shard.Len()))
 	l.shard.Targets(func(t netip.AddrPort) {
 		i, _ := l.feed.space.Index(t) // it came from there

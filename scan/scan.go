@@ -28,6 +28,7 @@ type Scan struct {
 	hosts   *pace.HostLimiter // nil: hosts and networks have no limits of their own
 	before  Totals            // of earlier sessions
 	opened  time.Time
+	outages outages
 	used    atomic.Bool // Run or Close has been called
 }
 
@@ -57,6 +58,7 @@ func New(c Config) (_ *Scan, err error) {
 		limiter: pace.NewLimiter(c.rate()),
 		hosts:   c.hostLimiter(),
 		opened:  time.Now(),
+		outages: outages{logger: c.Logger},
 	}
 	if c.Resume != nil {
 		s.before = c.Resume.Totals
@@ -85,7 +87,7 @@ func (s *Scan) openLane(i int, wire engine.Wire, ports []uint16) (err error) {
 	c := s.cfg
 	n := c.lanes()
 	l := &lane{
-		wire: wire, paced: c.rate() > 0, timeout: c.timeout(), keep: c.Keep, results: s.results, free: s.free,
+		wire: wire, paced: c.rate() > 0, timeout: c.timeout(), keep: c.Keep, results: s.results, free: s.free, outages: &s.outages, patience: c.outage(),
 		pace: &pacer{limiter: s.limiter},
 	}
 	if l.feed, err = newFeed(c, i, n, s.hosts); err != nil {
@@ -98,6 +100,9 @@ func (s *Scan) openLane(i int, wire engine.Wire, ports []uint16) (err error) {
 	e := engine.Config{
 		Plan: plan, Ports: ports, Limit: c.inFlight() / n, Once: true, TTL: c.TTL, TOS: c.TOS, Style: c.Options, Allow: c.Scope, Pacer: l.pace,
 		OnLoss: l.pace.loss,
+	}
+	if c.outage() > 0 {
+		e.Return, e.Ways = l.feed.giveBack, c.ways()
 	}
 	if l.feed.hosts != nil {
 		e.Again = l.feed.again
@@ -129,12 +134,15 @@ func (c Config) openKernels(n int) (wires []engine.Wire, ports [][]uint16, err e
 }
 
 // Run scans until every target has its verdict, or ctx ends, or the handler fails. When ctx ends, nothing is sent any more, and Run
-// hands over what was found and a last Checkpoint, and returns the cause. The sockets are closed when it returns.
+// hands over what was found and a last Checkpoint, and returns the cause. It ends likewise, with an [*OutageError], when our side of
+// the network was away for longer than Config.Outage. The sockets are closed when it returns.
 func (s *Scan) Run(ctx context.Context, h Handler) error {
 	if s.used.Swap(true) {
 		return errors.New("scan: it was run or closed before: make another one with New")
 	}
 	defer s.close()
+	ctx, s.outages.fail = context.WithCancelCause(ctx)
+	defer s.outages.fail(nil)
 	var wg sync.WaitGroup
 	for i, l := range s.lanes {
 		wg.Go(func() { l.run(i) })

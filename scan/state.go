@@ -14,6 +14,7 @@ import (
 // it, with the same targets, seed and shard, gives the remaining targets one verdict each.
 type State struct {
 	Lanes  []LaneState
+	Ways   target.Numbers // targets, one behind each way that packets left by: who goes on waits until there are such ways again
 	Totals Totals
 }
 
@@ -22,6 +23,7 @@ type LaneState struct {
 	Position uint64         // in the lane's share of the order: everything before it was taken
 	Pending  target.Numbers // taken, and without a verdict
 
+	ways    target.Numbers
 	totals  Totals // of this session, without SendTime: lanes send side by side
 	sending span
 }
@@ -51,14 +53,14 @@ func (s span) length() time.Duration { return s.last.Sub(s.first) }
 // Totals are the counters of a scan since its beginning, over all its sessions.
 type Totals struct {
 	Verdicts   [match.NumStates]uint64 // by state
-	Incomplete uint64                  // of the unsent: those that a failure of ours kept from a verdict
+	Incomplete uint64                  // of the unsent: all but those out of scope, see README.md on what makes a scan incomplete
 	SYNSent    uint64
 	RSTSent    uint64
 	Duplicates uint64
 	Ignored    uint64
 	RingDrops  uint64
 	SendErrors uint64
-	Requeued   uint64 // targets that got an extra attempt because our ring dropped packets
+	Requeued   uint64 // targets that got an extra attempt because packets were lost on our side
 
 	SendTime time.Duration // from the first SYN of a session to its last, added up
 }
@@ -94,11 +96,7 @@ func totalsOf(c engine.Counters) Totals {
 	}
 }
 
-// ourFault tells whether a reason for being unsent lies with this program and machine rather than with the network.
-func ourFault(r match.Reason) bool {
-	switch r {
-	case match.LossOfOurs, match.Overload, match.NoBuffers, match.Stopped:
-		return true
-	}
-	return false
-}
+// missing tells whether a verdict is missing where a target was unsent for the reason. That it is out of scope is what the user wants,
+// and nothing is missing. Whatever else it is, this host could not ask: it has lost what was answered, or is overloaded, has no
+// buffers, no source address, no link, no gateway that answers, or a firewall of its own. Then the scan is incomplete.
+func missing(r match.Reason) bool { return r != match.OutOfScope }

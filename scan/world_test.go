@@ -175,7 +175,7 @@ func (l *log) Results(v []engine.Verdict) error {
 func (l *log) Checkpoint(s State) error {
 	l.commit()
 	l.points++
-	l.state = &State{Lanes: slices.Clone(s.Lanes), Totals: s.Totals}
+	l.state = &State{Lanes: slices.Clone(s.Lanes), Ways: s.Ways, Totals: s.Totals}
 	if l.onPoint != nil {
 		l.onPoint(s)
 	}

@@ -24,7 +24,7 @@ func TestLabSendLayer(t *testing.T) {
 			{[]string{"check", "10.128.0.1:80"}, "local-firewall", 4},
 			{[]string{"check", "--send-eth", "10.128.0.1:80"}, "10.128.0.1:80          open ", 0},
 			{[]string{"scan", "10.128.0.0/28", "-p", "80", "--show", "all", "-t", "200ms", "--progress", "off", "--checkpoint", "off"}, "16 of 16 targets: 16 open", 0},
-			{[]string{"scan", "10.128.0.0/28", "-p", "80", "--show", "all", "-t", "200ms", "--progress", "off", "--checkpoint", "off", "--send-ip"}, "0 filtered, 16 unsent", 0},
+			{[]string{"scan", "10.128.0.0/28", "-p", "80", "--show", "all", "-t", "200ms", "--progress", "off", "--checkpoint", "off", "--send-ip"}, "0 filtered, 16 unsent", 5},
 		} {
 			o := tool(t, c.args...)
 			o.want(t, c.code)

@@ -13,7 +13,7 @@ const scanExitCodes = `Exit codes:
   2  a name did not resolve: its targets are unsent, all others were asked
   3  the command line or a target is wrong
   4  no privilege, or a system failure such as a full disk
-  5  verdicts are missing because of losses of our own
+  5  verdicts are missing: some target is unsent that --scope allows, or our side of the network went away and did not come back
   130, 143  ended by SIGINT, SIGTERM, after the checkpoint and the summary`
 
 func newScan() *cobra.Command {
@@ -39,6 +39,9 @@ came by standard input is to be piped in again. Every target is in a file once. 
 a kill the targets since the last state are there twice. A resume begins a pipe with a head, as CSV and XML have it, but not what a
 shell's >> goes on with. A scan also stops, to go on later, when an output or the packets of --pcap cannot be written. A second SIGINT
 ends the program at once.
+
+When our side of the network goes away (an interface that it sends by is down or without carrier, a gateway answers no more, targets
+lose their route), the scan waits and says so, for --outage-wait at most, and goes on by itself; else it stops, to go on later.
 
 ` + scanExitCodes,
 		Example: `  rawshake scan 10.0.0.0/8 -p 80,443 --rate 500k -o result.jsonl

@@ -27,6 +27,7 @@ type scanFlags struct {
 	rate, hostRate, netRate rate
 	maxInFlight, attempts   bounded
 	timeout                 positive
+	outageWait              patience
 
 	source         address
 	device         device
@@ -51,6 +52,7 @@ func newScanFlags() *scanFlags {
 		maxInFlight: bounded{value: scan.DefaultInFlight, least: 1, most: 1 << 26},
 		attempts:    bounded{value: scan.DefaultAttempts, least: 1, most: rawshake.MaxAttempts},
 		timeout:     positive(scan.DefaultTimeout),
+		outageWait:  patience(scan.DefaultOutage),
 		ttl:         bounded{value: 64, least: 1, most: 255},
 		tos:         bounded{most: 255},
 		mark:        bounded{most: 1<<32 - 1},
@@ -67,6 +69,7 @@ func (f *scanFlags) register(cmd *cobra.Command) {
 	flags.Var(&f.maxInFlight, "max-inflight", "most targets that wait for an answer at a time; the rate yields to it")
 	flags.VarP(&f.timeout, "timeout", "t", "time for a target to answer, from the first SYN on")
 	flags.Var(&f.attempts, "attempts", "most SYNs to a silent target, spread over the timeout")
+	flags.Var(&f.outageWait, "outage-wait", "how long to wait for an interface, a route or a gateway that has gone away, 0 not at all")
 	flags.VarP(&f.source, "source", "S", "source address")
 	flags.VarP(&f.device, "interface", "I", "interface to send from")
 	flags.Var(&f.sourcePorts, "source-ports", "ports to send from, as in 40000-40100; the kernel chooses if not given")
@@ -108,7 +111,7 @@ func (f *scanFlags) options(cmd *cobra.Command, args []string) (o pass.Options, 
 	}
 	o = pass.Options{
 		Rate: string(f.rate), HostRate: string(f.hostRate), NetRate: string(f.netRate),
-		MaxInFlight: int(f.maxInFlight.value), Timeout: time.Duration(f.timeout), Attempts: int(f.attempts.value),
+		MaxInFlight: int(f.maxInFlight.value), Timeout: time.Duration(f.timeout), Attempts: int(f.attempts.value), Outage: f.outageWait.config(),
 		Source: f.source.Addr, Interface: f.device.name, SourcePorts: f.sourcePorts.PortRange,
 		TTL: uint8(f.ttl.value), TOS: uint8(f.tos.value), Mark: uint32(f.mark.value),
 		SendIP: f.sendIP, Pcap: f.pcap, Resume: resumed, ResumeFile: f.resume, SaveEvery: time.Duration(f.saveEvery), DryRun: f.dryRun, Yes: f.yes,

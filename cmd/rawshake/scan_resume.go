@@ -18,7 +18,7 @@ import (
 )
 
 // momentary are the flags that belong to one run of the command, not to the scan.
-var momentary = []string{"resume", "checkpoint", "checkpoint-every", "progress", "color", "dry-run", "yes", "help"}
+var momentary = []string{"resume", "checkpoint", "checkpoint-every", "outage-wait", "progress", "color", "dry-run", "yes", "help"}
 
 // given returns the flags of the scan that were written, with their values.
 func given(cmd *cobra.Command) checkpoint.Options {

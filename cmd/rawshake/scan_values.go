@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rawshake/rawshake"
 	"github.com/rawshake/rawshake/scan/filter"
@@ -42,6 +43,29 @@ func (n *bounded) Set(text string) error {
 	}
 	n.value = v
 	return nil
+}
+
+// patience is a flag for how long to wait.
+type patience time.Duration
+
+func (p *patience) String() string { return time.Duration(*p).String() }
+func (p *patience) Type() string   { return "duration" }
+
+func (p *patience) Set(text string) error {
+	v, err := time.ParseDuration(text)
+	if err != nil || v < 0 {
+		return errors.New("want a number with its unit, as in 10s or 5m, or 0")
+	}
+	*p = patience(v)
+	return nil
+}
+
+// config is p as a field of a configuration, where zero stands for the default and something negative for none.
+func (p patience) config() time.Duration {
+	if p == 0 {
+		return -1
+	}
+	return time.Duration(p)
 }
 
 // portRange is a flag for ports of ours.

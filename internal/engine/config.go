@@ -24,6 +24,11 @@ type Config struct {
 	OnLoss   func(time.Duration)             // told, at a time on the shard's clock, that packets were lost on our side; may be nil
 	Again    func(time.Duration, netip.Addr) // told, likewise, where later attempts go; may be nil
 	Trace    func(time.Time, bool, []byte)
+
+	// Return, if not nil, takes targets back that cannot be asked now, as the way to them is gone: then the shard waits for it, see
+	// Outage. A target is taken back during Submit, which returns false, and has no verdict.
+	Return func(netip.AddrPort)
+	Ways   []netip.AddrPort // targets to which there was a way before, and is waited for
 }
 
 // Pacer limits the packets that a shard sends. Times are on the shard's clock.

@@ -48,6 +48,9 @@ func (f *family[A]) next(s *match.Slot[A]) uint32 {
 
 // conclude gives the verdict on a probe whose time is over, or one more attempt if the silence may be our own fault.
 func (f *family[A]) conclude(id match.ID, s *match.Slot[A]) {
+	if f.stuck(id, s) {
+		return
+	}
 	if !s.Is(match.FlagSent) {
 		if f.waitsOn(s) {
 			f.ask(s, f.tickNow(), f.timeout(s))
@@ -60,6 +63,10 @@ func (f *family[A]) conclude(id match.ID, s *match.Slot[A]) {
 	if s.Is(match.FlagExtra|match.FlagDropped) && f.waitsOn(s) { // the turn of the extra attempt has not come
 		s.Final = tickAt(f.at + grace)
 		f.enqueue(id, s)
+		return
+	}
+	if f.doubtful(s) {
+		f.table.Arm(id, f.tickNow()+uint32(waysEvery/tick))
 		return
 	}
 	f.countDrops()
@@ -82,7 +89,7 @@ func (f *family[A]) waitsOn(s *match.Slot[A]) bool {
 	}
 	path := f.paths[s.Path()]
 	h := f.health(path, s.Addr())
-	return h == healthy || h == hopUnknown && path.OnLink
+	return h == healthy || h == hopUnknown && (path.OnLink || f.waits() && path.Answers)
 }
 
 // unsent makes the verdict on a probe that was never on the wire. That its time was over before its turn came has no errno:

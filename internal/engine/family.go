@@ -34,10 +34,9 @@ func (f *family[A]) submit(target netip.AddrPort, user uint32, asked, timeout ti
 	if f.cfg.Allow != nil && !f.cfg.Allow(target.Addr()) {
 		return f.turnAway(target, user, paid, match.Unsent, match.OutOfScope, syscall.EPERM)
 	}
-	path, err := f.outlet(target.Addr())
+	path, err := f.outlet(target)
 	if err != nil {
-		state, reason, errno := localError(err)
-		return f.turnAway(target, user, paid, state, reason, errno)
+		return f.wayless(target, user, paid, err)
 	}
 	id, ok := f.table.Add(target)
 	if !ok {

@@ -48,6 +48,7 @@ type Kernel struct {
 
 	senders []Sender
 	paths   []kernelPath
+	losses  map[int]int // of interfaces, that were told
 	closers []func() error
 
 	arrival   Arrival
@@ -107,7 +108,7 @@ func OpenKernels(c KernelConfig, n int) (kernels []*Kernel, err error) {
 }
 
 func newKernel(c KernelConfig, number int, tables *kernelTables) *Kernel {
-	k := &Kernel{cfg: c, number: number, kernelTables: tables, wake: make(chan struct{}, 1), timer: time.NewTimer(0), now: time.Now()}
+	k := &Kernel{cfg: c, number: number, kernelTables: tables, losses: map[int]int{}, wake: make(chan struct{}, 1), timer: time.NewTimer(0), now: time.Now()}
 	k.keep(tables.release)
 	k.onPacket = func(p raw.Packet) { k.hand(p, false) }
 	k.onTapped = func(p raw.Packet) { k.hand(p, true) }

@@ -35,13 +35,34 @@ func (k *Kernel) Neighbour(p *Path, dst netip.Addr) Neighbour {
 	case !p.OnLink:
 		return NeighbourKnown
 	}
-	switch state, _ := k.hops.Lookup(p.Interface, dst.WithZone("")); state {
+	var state raw.NeighbourState
+	switch {
+	case k.framesPass(p):
+		return NeighbourKnown
+	case k.byFrames(p):
+		state, _ = k.hops.Lookup(p.Interface, dst.WithZone(""))
+	default:
+		state = k.hops.Kernel(p.Interface, dst.WithZone(""))
+	}
+	switch state {
 	case raw.Reachable:
 		return NeighbourKnown
 	case raw.Failed:
 		return NeighbourFailed
 	}
 	return NeighbourUnknown
+}
+
+// byFrames reports whether packets leave by the path as whole frames now.
+func (k *Kernel) byFrames(p *Path) bool { return p.Sender > sender6 }
+
+// hopPatience is how long an answer from behind a next hop stands against three requests to the hop itself without an answer. It may
+// pass on more than it has time to answer.
+const hopPatience = 3 * time.Second
+
+// framesPass reports whether whole frames are known to get beyond the next hop.
+func (k *Kernel) framesPass(p *Path) bool {
+	return k.byFrames(p) && k.now.UnixNano()-p.Heard < int64(hopPatience)
 }
 
 // Path implements Wire.
@@ -124,7 +145,7 @@ func (k *Kernel) followHop(p *kernelPath) {
 	state, mac := k.hops.Lookup(p.Interface, p.Gateway.WithZone(""))
 	if state != raw.Reachable {
 		k.hops.Resolve(p.Interface, p.Gateway.WithZone("")) // the firewall may keep the kernel from asking; if we cannot, it may
-		if state == raw.Failed || p.Link == ([14]byte{}) {
+		if state == raw.Failed && !k.framesPass(p.Path) || p.Link == ([14]byte{}) {
 			p.Sender = sender4
 			if p.Source.Is6() {
 				p.Sender = sender6

@@ -33,6 +33,9 @@ func (t *kernelTables) open(c KernelConfig) (err error) {
 	if t.routes, err = raw.OpenRoutes(raw.RouteConfig{Source: c.Source, Interface: c.Interface, Mark: c.Mark}); err != nil {
 		return err
 	}
+	if c.Bulk {
+		t.routes.Remember()
+	}
 	if t.hops, err = raw.OpenNeighbours(); err != nil {
 		return err
 	}

@@ -11,8 +11,10 @@ import (
 
 // The kernel keeps packets for a neighbour while it asks for its link address, and charges them to our socket: at about 256
 // of them the socket is full, for every target. So at most 200 packets may wait at a time.
+// Lanes of a scan have the same gateway, whose queue holds as many, and drops the oldest without a word.
 const (
 	maxUnresolved = 200
+	maxForHop     = 16
 	reviewEvery   = 20 * time.Millisecond
 	believeFor    = 20 * time.Millisecond // how long what the kernel said of a path is believed
 	givenUp       = 5 * time.Second       // when the kernel has surely given up: it asks three times, a second apart
@@ -80,6 +82,9 @@ func (n *neighbours) admit(s *Shard, path *outlet, dst netip.Addr, probe Ticket)
 		dst = path.Gateway
 	}
 	h := hop{path.Path, dst}
+	if s.cfg.Once && len(n.waiting[h].packets) >= maxForHop {
+		return false
+	}
 	n.waiting[h] = wait{append(n.waiting[h].packets, probe), s.at}
 	n.total++
 	return true
@@ -124,7 +129,7 @@ func (f *family[A]) strand(h hop, id match.ID) {
 		return
 	}
 	path := f.paths[s.Path()]
-	if path.Path == h.path && (path.Gateway.IsValid() || s.Addr() == h.addr) {
+	if path.Path == h.path && !f.stuck(id, s) && (path.Gateway.IsValid() || s.Addr() == h.addr) {
 		f.settle(id, s, f.stranded(path))
 	}
 }

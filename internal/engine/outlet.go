@@ -16,25 +16,26 @@ import (
 type outlet struct {
 	*Path
 	syn, rst *craft.Template
+	first    netip.AddrPort // the target that it was made for
 
 	health    health // of the link and, unless targets are neighbours, of the next hop
 	healthyAt time.Duration
 }
 
-// outlet returns the number of the path to dst, by which slots know it.
-func (s *Shard) outlet(dst netip.Addr) (int, error) {
-	p, err := s.wire.Path(dst)
+// outlet returns the number of the path to a target, by which slots know it.
+func (s *Shard) outlet(target netip.AddrPort) (int, error) {
+	p, err := s.wire.Path(target.Addr())
 	if err != nil {
 		return 0, err
 	}
 	if uint(p.number) < uint(len(s.paths)) && s.paths[p.number].Path == p {
 		return p.number, nil
 	}
-	return s.addOutlet(p)
+	return s.addOutlet(p, target)
 }
 
-func (s *Shard) addOutlet(p *Path) (int, error) {
-	o, err := s.newOutlet(p)
+func (s *Shard) addOutlet(p *Path, target netip.AddrPort) (int, error) {
+	o, err := s.newOutlet(p, target)
 	if err != nil {
 		return 0, err
 	}
@@ -55,7 +56,7 @@ func (s *Shard) addOutlet(p *Path) (int, error) {
 	return p.number, nil
 }
 
-func (s *Shard) newOutlet(p *Path) (*outlet, error) {
+func (s *Shard) newOutlet(p *Path, target netip.AddrPort) (*outlet, error) {
 	spec := craft.Spec{Source: p.Source, TTL: s.cfg.TTL, TOS: s.cfg.TOS, Style: s.cfg.Style}
 	syn, err := craft.NewSYN(spec)
 	if err != nil {
@@ -65,7 +66,7 @@ func (s *Shard) newOutlet(p *Path) (*outlet, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &outlet{Path: p, syn: syn, rst: rst, healthyAt: -time.Hour}, nil
+	return &outlet{Path: p, syn: syn, rst: rst, first: target, healthyAt: -time.Hour}, nil
 }
 
 // findVacant takes the numbers from all paths that no pending probe has taken; one that is still good gets a new number when it is

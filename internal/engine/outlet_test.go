@@ -58,7 +58,7 @@ func TestTooManyPathsAtOnce(t *testing.T) {
 	if sink[match.NoBuffers] != 10 || s.Len() != match.MaxPaths {
 		t.Errorf("%d pending, verdicts %v", s.Len(), sink)
 	}
-	if _, err := s.outlet(address(0).Addr()); err == nil || localErrno(err) != syscall.ENOBUFS {
+	if _, err := s.outlet(address(0)); err == nil || localErrno(err) != syscall.ENOBUFS {
 		t.Errorf("error %v", err)
 	}
 }

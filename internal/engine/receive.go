@@ -74,6 +74,12 @@ func (f *family[A]) answered(id match.ID, attempt int, r *craft.Reply, a *Arriva
 	v.Errno = errnoOf(r)
 	v.evidence(r)
 	f.local(v, path, r)
+	if v.Reason == match.GatewayDown && f.lost(f.target(s).Addr(), 0) {
+		return // it goes on when the gateway does
+	}
+	if r.Kind != craft.ICMP { // of which our own kernel makes some
+		path.Heard = a.Time
+	}
 	f.counters.Answers++
 	target := netip.AddrPortFrom(r.Remote, r.RemotePort)
 	if !f.cfg.Once {

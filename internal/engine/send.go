@@ -377,6 +377,9 @@ func (f *family[A]) refused(id match.ID, err error) {
 		f.holding(s, 1)
 	}
 	switch {
+	case ofNetwork(errno) && f.lost(f.target(s).Addr(), errno):
+		f.postpone(id, s, s.PortIndex(), match.LinkDown, 1)
+		return
 	case reason == match.NoBuffers && up:
 		f.loss()
 		if !first {
@@ -386,10 +389,13 @@ func (f *family[A]) refused(id match.ID, err error) {
 	case reason == match.NoBuffers && !patient(s.User):
 		f.postpone(id, s, s.PortIndex(), reason, 1)
 		return
+	case reason == match.NoBuffers && f.lost(f.target(s).Addr(), errno):
+		f.postpone(id, s, s.PortIndex(), match.LinkDown, 1)
+		return
 	case reason == match.NoBuffers: // sending less does not help, and others would wait behind it
 		reason, errno = match.LinkDown, syscall.ENETDOWN
 	}
-	if errno == syscall.ENETUNREACH && !up {
+	if errno == syscall.ENETUNREACH && (!up || f.cfg.Once) { // the target of a scan had a route when it was submitted
 		state, reason = match.Unsent, match.LinkDown
 	}
 	f.settle(id, s, f.fresh(state, reason, errno))

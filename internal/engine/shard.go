@@ -56,6 +56,8 @@ type Shard struct {
 	index  [1 << 16]uint8 // source port to its index + 1
 
 	unresolved neighbours
+	outage     outage
+	waysAt     time.Duration // when the ways were last looked at
 	drops      uint64
 	dropsAt    time.Duration // when drops were last asked for
 	lossAt     time.Duration // when they last had grown
@@ -92,7 +94,8 @@ func New(cfg Config, wire Wire, sink Sink) (*Shard, error) {
 		cfg: cfg, wire: wire, sink: sink, epoch: time.Now(),
 		ledger:     match.NewLedger(len(cfg.Ports)),
 		unresolved: neighbours{},
-		lossAt:     -1, dropsAt: -dropsEvery,
+		lossAt:     -1, dropsAt: -dropsEvery, waysAt: -waysEvery,
+		outage: outage{ended: -puzzled},
 	}
 	for i, p := range cfg.Ports {
 		s.index[p] = uint8(i + 1)
@@ -185,10 +188,14 @@ func (s *Shard) Move() bool {
 	s.Refresh()
 	s.paceWait = 0
 	s.watchDrops()
-	s.unresolved.review(s)
-	n := s.catchUp()
-	n += s.v4.fire() + s.v6.fire()
-	n += s.launch()
+	s.watchWays()
+	n := 0
+	if s.outage.what == nil {
+		s.unresolved.review(s)
+		n += s.catchUp()
+		n += s.v4.fire() + s.v6.fire()
+		n += s.launch()
+	}
 	s.Flush()
 	n += s.wire.Receive(receiveAtOnce, s.onReply)
 	s.settleUp()
@@ -236,6 +243,9 @@ func (s *Shard) settleUp() {
 
 // Idle returns how long nothing is due, if no packet arrives and nothing is submitted; negative for ever.
 func (s *Shard) Idle() time.Duration {
+	if s.outage.what != nil {
+		return waysEvery
+	}
 	idle := time.Duration(-1)
 	sooner := func(d time.Duration) {
 		if d = max(d, 0); idle < 0 || d < idle {

@@ -21,18 +21,19 @@ type stub struct {
 	calls  int
 }
 
-func (w *stub) Senders() []Sender                     { return []Sender{w} }
-func (w *stub) Receive(int, func(*Arrival)) int       { return 0 }
-func (w *stub) Drops() uint64                         { return 0 }
-func (w *stub) Wait(time.Duration, bool)              {}
-func (w *stub) Wake()                                 {}
-func (w *stub) Neighbour(*Path, netip.Addr) Neighbour { return NeighbourKnown }
-func (w *stub) LinkUp(*Path) bool                     { return true }
-func (w *stub) Confirm() error                        { return nil }
-func (w *stub) Close() error                          { return nil }
-func (w *stub) Frame(i int) []byte                    { return w.frames[i][:] }
-func (w *stub) Set(int, int, netip.Addr, *Path)       {}
-func (w *stub) Send(from, to int) (int, error)        { w.calls++; return min(w.take, to-from), nil }
+func (w *stub) Senders() []Sender                       { return []Sender{w} }
+func (w *stub) Receive(int, func(*Arrival)) int         { return 0 }
+func (w *stub) Drops() uint64                           { return 0 }
+func (w *stub) Wait(time.Duration, bool)                {}
+func (w *stub) Wake()                                   {}
+func (w *stub) Neighbour(*Path, netip.Addr) Neighbour   { return NeighbourKnown }
+func (w *stub) Missing(netip.Addr, *Path) (error, bool) { return nil, true }
+func (w *stub) LinkUp(*Path) bool                       { return true }
+func (w *stub) Confirm() error                          { return nil }
+func (w *stub) Close() error                            { return nil }
+func (w *stub) Frame(i int) []byte                      { return w.frames[i][:] }
+func (w *stub) Set(int, int, netip.Addr, *Path)         {}
+func (w *stub) Send(from, to int) (int, error)          { w.calls++; return min(w.take, to-from), nil }
 
 func (w *stub) Path(netip.Addr) (*Path, error) {
 	if w.way != nil {

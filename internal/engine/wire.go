@@ -26,6 +26,10 @@ type Wire interface {
 	Wake()
 	// Neighbour tells whether the link address of the next hop towards dst is known.
 	Neighbour(p *Path, dst netip.Addr) Neighbour
+	// Missing returns what there is not of the way to dst, on our side of the network: an interface, a route, or the next hop; nil if
+	// it is all there. ever tells that it was there before, since the wire was opened; p, if not nil, is a path to dst that there was.
+	// What was away for a moment is told once.
+	Missing(dst netip.Addr, p *Path) (what error, ever bool)
 	// LinkUp reports whether the path's interface is up and has a carrier.
 	LinkUp(p *Path) bool
 	// Confirm asks the wire to deliver replies also as local address translation shows them to sockets, from now on.
@@ -53,6 +57,9 @@ type Path struct {
 	Gateway   netip.Addr // invalid when targets are neighbours, or there are no neighbours on it
 	OnLink    bool       // targets are neighbours: each has a link address of its own
 	Link      [14]byte   // Ethernet header of the next hop, for whole frames
+	Answers   bool       // the next hop answers when it is asked, which Missing does
+	Heard     int64      // when the next hop, or a target behind it, was last heard: Unix time in ns
+	Doubt     bool       // the shard waits to hear the next hop: Missing does not wait to ask it
 
 	number int // that stands for it in slots, if the shard's path of that number is this one; -1: none
 }

@@ -32,6 +32,7 @@ type Wire struct {
 	SendErr          func(pkt []byte) error            // what sending says; nil: nothing is refused
 	Hop              func(netip.Addr) engine.Neighbour // what is known of a next hop; nil: all are known
 	Down             func() bool                       // whether the interface has no carrier; nil: it has
+	Gone             func(netip.Addr) error            // what is missing of a way that there was; nil: nothing
 	Ring             int                               // how many packets may wait to be received; 0: any number
 	OnConfirm        func()                            // called by Confirm; nil: Confirm is refused
 
@@ -181,6 +182,25 @@ func (w *Wire) Neighbour(_ *engine.Path, dst netip.Addr) engine.Neighbour {
 		return engine.NeighbourKnown
 	}
 	return w.Hop(dst)
+}
+
+// Missing implements engine.Wire.
+func (w *Wire) Missing(dst netip.Addr, was *engine.Path) (error, bool) {
+	if w.Gone != nil {
+		if what := w.Gone(dst); what != nil {
+			return what, true
+		}
+	}
+	p, err := w.Path(dst)
+	switch {
+	case err != nil:
+		return err, was != nil
+	case !w.LinkUp(p):
+		return syscall.ENETDOWN, was != nil
+	case p.Gateway.IsValid() && w.Neighbour(p, p.Gateway) == engine.NeighbourFailed:
+		return syscall.EHOSTUNREACH, p.Answers
+	}
+	return nil, true
 }
 
 // LinkUp implements engine.Wire.

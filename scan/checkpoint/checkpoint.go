@@ -34,6 +34,7 @@ type Checkpoint struct {
 	Hash    string                  `json:"hash"`              // of targets and options
 	Lanes   []Lane                  `json:"lanes,omitempty"`   // how far each is
 	Run     record.Run              `json:"run"`               // counters, seed and shard
+	Ways    target.Numbers          `json:"ways,omitempty"`    // targets, one behind each way that packets left by
 	More    map[string]uint64       `json:"more,omitempty"`    // counters that the run record has no key for
 	Outputs []output.Length         `json:"outputs,omitempty"` // of an output.Mark at the same moment
 }

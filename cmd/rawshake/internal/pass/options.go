@@ -26,6 +26,7 @@ type Options struct {
 	MaxInFlight             int
 	Timeout                 time.Duration
 	Attempts                int
+	Outage                  time.Duration // as in scan.Config
 
 	Source      netip.Addr
 	Interface   string

@@ -58,10 +58,14 @@ func (r *run) stdout() io.Writer {
 
 func (r *run) snapshot() progress.Snapshot {
 	t := r.scan.Totals()
+	note := r.slowed()
+	if what := r.scan.Outage(); what != nil {
+		note = "waits: " + what.Error()
+	}
 	t.Verdicts[match.Unsent] += r.unresolved.count
 	return progress.Snapshot{
 		Total: r.scan.Targets() + r.unresolved.count, Verdicts: t.Verdicts, Sent: t.SYNSent, InFlight: uint64(r.scan.InFlight()),
-		RingDrops: t.RingDrops, SendErrors: t.SendErrors, Note: r.slowed(),
+		RingDrops: t.RingDrops, SendErrors: t.SendErrors, Note: note,
 	}
 }
 

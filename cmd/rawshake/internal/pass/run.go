@@ -144,7 +144,7 @@ func (r *run) config() scan.Config {
 	c := scan.Config{
 		Targets: r.set.Space, Seed: r.Order.Seed, Shard: r.Order.Shard,
 		Rate: r.plan.rate, HostRate: r.plan.hostRate, NetRate: r.plan.netRate, MaxInFlight: r.MaxInFlight,
-		Timeout: r.Timeout, Attempts: r.Attempts,
+		Timeout: r.Timeout, Attempts: r.Attempts, Outage: r.Outage,
 		Source: r.Source, Interface: r.Interface, SourcePorts: r.SourcePorts, TTL: r.TTL, TOS: r.TOS, Mark: r.Mark, Options: r.Style,
 		Keep:   func(s match.State) bool { return show.Has(s) },
 		Logger: slog.New(slog.NewTextHandler(r.reporter, &slog.HandlerOptions{Level: slog.LevelWarn})),

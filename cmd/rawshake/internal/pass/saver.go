@@ -114,6 +114,7 @@ func (s *saver) save(m moment) error {
 	c.Time, c.Outputs = m.at, lengths
 	c.Run = s.run.record(m.state.Totals)
 	c.More = s.run.more(m.state.Totals)
+	c.Ways = m.state.Ways
 	for _, l := range m.state.Lanes {
 		c.Lanes = append(c.Lanes, checkpoint.Lane{Position: l.Position, Pending: l.Pending})
 	}

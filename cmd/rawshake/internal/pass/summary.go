@@ -4,6 +4,7 @@ package pass
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -60,7 +61,10 @@ func (r *run) finish(by *exit.Signal, failed error) error {
 	if !whole && r.saver != nil {
 		r.say("to go on: rawshake scan --resume %s", quoted(r.Checkpoint))
 	}
+	var outage *scan.OutageError
 	switch {
+	case errors.As(failed, &outage):
+		return exit.With(exit.Incomplete, failed)
 	case failed != nil:
 		return exit.With(exit.System, failed)
 	case by != nil:
@@ -96,13 +100,16 @@ func (r *run) summary(rec *record.Run, t scan.Totals) {
 			b.Drops, pace.FormatRate(math.Round(b.Lowest)), b.Slowed.Round(100*time.Millisecond))
 	}
 	if t.Requeued > 0 {
-		r.say("%s asked once more because our ring had dropped packets", targets.Amount(t.Requeued, "target"))
+		r.say("%s asked once more because packets were lost on our side", targets.Amount(t.Requeued, "target"))
 	}
 	if n := r.unresolved.count; n > 0 {
 		r.say("%s unsent because their names do not resolve", targets.Amount(n, "target"))
 	}
 	if t.Incomplete > 0 {
-		r.say("%s unsent because of losses of our own: a lower --rate may help", targets.Amount(t.Incomplete, "target"))
+		r.say("%s unsent because this host could not ask, or lost what they answered: --show unsent has the reasons", targets.Amount(t.Incomplete, "target"))
+	}
+	if t.Incomplete > 0 && t.RingDrops > 0 {
+		r.say("a lower --rate may help: this host dropped %s", targets.Amount(t.RingDrops, "packet"))
 	}
 }
 

@@ -40,7 +40,7 @@ func stateOf(c *checkpoint.Checkpoint) *scan.State {
 		return nil
 	}
 	r := c.Run
-	s := &scan.State{Totals: scan.Totals{
+	s := &scan.State{Ways: c.Ways, Totals: scan.Totals{
 		Incomplete: c.More[moreIncomplete], SYNSent: r.ProbesSent, RSTSent: r.RSTSent, Duplicates: r.Duplicates, Ignored: r.Ignored,
 		RingDrops: r.RingDrops, SendErrors: r.SendErrors, Requeued: c.More[moreRequeued], SendTime: r.SendTime,
 	}}
