@@ -194,28 +194,30 @@ func TestLabForgedFlood(t *testing.T) {
 			}
 			return nil
 		})
-		stop := forger.flood(t, script)
-		c, totals := scanAll(t, Config{Targets: space(t, "80", prefix), Rate: 6000, Attempts: 2, Timeout: timeout}, nil)
-		sent, rate := stop()
-		wrong, ours, lost := 0, 0, 0
-		for i, state := range c.states {
-			at := c.space.At(uint64(i))
-			if want := stateOf[lab.MixedFate(at)]; state == uint8(match.Unsent)+1 && totals.RingDrops > 0 {
-				if ours++; want != match.Filtered { // the flood did not fit the ring: that is said, and no verdict on the target
-					lost++
-				}
-			} else if state != uint8(want)+1 {
-				if wrong++; wrong <= 5 {
-					t.Errorf("%v is %v, want %v", at, match.State(state-1), want)
+		// A scan lasts four seconds. Where this machine is too busy to make that many forgeries meanwhile, one scan follows on another.
+		const enough = 250_000
+		for forged := uint64(0); forged < enough; {
+			stop := forger.flood(t, script)
+			// The ring has room for the whole flood: whatever holds the scan up, nothing is lost.
+			c, totals := scanAll(t, Config{Targets: space(t, "80", prefix), Rate: 6000, Attempts: 2, Timeout: timeout, RingFrames: 1 << 19}, nil)
+			sent, rate := stop()
+			forged += sent
+			wrong := 0
+			for i, state := range c.states {
+				at := c.space.At(uint64(i))
+				if want := stateOf[lab.MixedFate(at)]; state != uint8(want)+1 {
+					if wrong++; wrong <= 5 {
+						t.Errorf("%v is %v, want %v", at, match.State(state-1), want)
+					}
 				}
 			}
-		}
-		t.Logf("%d forged answers, %.0f a second, %d wrong verdicts, %d unsent by our own loss, %d of them true answers; %+v", sent, rate, wrong, ours, lost, totals)
-		if wrong > 0 || lost > len(c.states)/200 {
-			t.Errorf("%d wrong verdicts, %d true answers lost", wrong, lost)
-		}
-		if totals.Ignored < sent/4 {
-			t.Errorf("%d packets ignored of %d forged: does the flood arrive?", totals.Ignored, sent)
+			t.Logf("%d forged answers, %.0f a second, %d wrong verdicts; %+v", sent, rate, wrong, totals)
+			if wrong > 0 || totals.RingDrops > 0 {
+				t.Errorf("%d wrong verdicts, %d packets lost", wrong, totals.RingDrops)
+			}
+			if totals.Ignored < sent*9/10 {
+				t.Errorf("%d packets ignored of %d forged: does the flood arrive?", totals.Ignored, sent)
+			}
 		}
 	})
 }
@@ -251,12 +253,13 @@ func (f *forger) watch(p lab.Packet) {
 	}
 }
 
-// flood sends forgeries at 100 000 a second, for 3 s or until stop is called, which says how many there were, and how many a second.
+// flood sends forgeries at 100 000 a second until stop is called, for 10 s at most. Stop says how many there were, and how many a
+// second.
 func (f *forger) flood(t *testing.T, script *lab.Script) (stop func() (uint64, float64)) {
 	const each, burst = ms, 100
 	done, count := make(chan struct{}), make(chan uint64, 1)
 	began := time.Now()
-	over := began.Add(3 * time.Second)
+	over := began.Add(10 * time.Second)
 	go func() {
 		n := uint64(0)
 		defer func() { count <- n }()
