@@ -80,6 +80,7 @@ const (
 	SendFailed    // any other errno; Result.Err has it
 	ConnectFailed // the connect method could not make its socket
 	LossOfOurs    // our receive ring dropped packets while this probe was pending, until its timeout
+	NoName        // the target's name did not resolve
 	NumReasons    // the number of reasons, for arrays indexed by Reason
 )
 
@@ -90,6 +91,7 @@ var reasonNames = [NumReasons]string{
 	"no-route", "no-neighbour",
 	"unresolved", "gateway-down", "local-firewall", "no-buffers", "link-down", "out-of-scope", "no-source", "overload",
 	"canceled", "stopped", "send-failed", "connect-failed", "own-loss",
+	"name-unresolved",
 }
 
 // String returns the word used in records, such as "syn-ack" or "gateway-down".

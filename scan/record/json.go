@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"github.com/rawshake/rawshake/match"
 )
 
 // jsonKey is a key with the punctuation around it, up to the first byte of the value. It has a fixed size, so that
@@ -82,9 +84,24 @@ func (s *Summary) AppendJSON(dst []byte) []byte {
 	dst = append(dst, `,"target":"`...)
 	start := len(dst)
 	dst = append(escapeTail(append(dst, s.Target...), start), '"')
+	if s.Addr.IsValid() {
+		start = len(dst) + len(`,"addr":"`)
+		dst = s.Addr.Addr().AppendTo(append(dst, `,"addr":"`...))
+		dst = appendUint(escapeTail(dst, start), `","port":`, uint64(s.Addr.Port()))
+	}
 	dst = appendUint(dst, `,"sent":`, s.Sent)
 	dst = appendUint(dst, `,"received":`, s.Received)
-	dst = appendFloat(dst, `,"loss":`, s.Loss())
+	if s.Pending > 0 {
+		dst = appendUint(dst, `,"pending":`, s.Pending)
+	}
+	if s.decided() {
+		dst = appendFloat(dst, `,"loss":`, s.Loss())
+	}
+	dst = appendUint(dst, `,"open":`, s.Verdicts[match.Open])
+	dst = appendUint(dst, `,"closed":`, s.Verdicts[match.Closed])
+	dst = appendUint(dst, `,"unreachable":`, s.Verdicts[match.Unreachable])
+	dst = appendUint(dst, `,"filtered":`, s.Verdicts[match.Filtered])
+	dst = appendUint(dst, `,"unsent":`, s.Verdicts[match.Unsent])
 	if s.Max > 0 {
 		dst = appendDuration(dst, `,"rtt_us":{"min":`, s.Min)
 		dst = appendDuration(dst, `,"avg":`, s.Avg)

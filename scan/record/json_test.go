@@ -46,9 +46,11 @@ func reference(r Record) jsonResult {
 	if !r.Time.IsZero() {
 		j.TS = r.Time.UTC().Format("2006-01-02T15:04:05.000000000Z07:00")
 	}
+	if port := r.Target.Port(); port > 0 || r.Target.IsValid() {
+		j.Port = &port
+	}
 	if r.Target.IsValid() {
-		port := r.Target.Port()
-		j.Addr, j.Port = r.Target.Addr().String(), &port
+		j.Addr = r.Target.Addr().String()
 		if r.Name == "" {
 			j.Target = r.Target.String()
 		}
@@ -69,9 +71,8 @@ func reference(r Record) jsonResult {
 	switch r.Reason {
 	case match.NetUnreachable, match.HostUnreachable, match.ProtocolUnreachable, match.PortUnreachable,
 		match.FragmentationNeeded, match.AdminProhibited, match.TTLExceeded, match.ParameterProblem, match.ICMPOther:
-		j.ICMPType, j.ICMPCode = &r.ICMPType, &r.ICMPCode
 		if r.Responder.IsValid() {
-			j.Responder = r.Responder.String()
+			j.ICMPType, j.ICMPCode, j.Responder = &r.ICMPType, &r.ICMPCode, r.Responder.String()
 		}
 	}
 	return j
@@ -130,7 +131,11 @@ var samples = []struct {
 	{"unsent", Record{Time: at, Target: addrPort("192.0.2.1:0"), State: match.Unsent, Reason: match.GatewayDown},
 		`{"v":1,"type":"result","ts":"2026-11-20T15:16:50.123456789Z","target":"192.0.2.1:0","addr":"192.0.2.1","port":0,` +
 			`"state":"unsent","reason":"gateway-down"}`},
-	{"unresolved", Record{Name: "no.such:1"}, `{"v":1,"type":"result","target":"no.such:1","state":"unsent"}`},
+	{"unresolved", Record{Name: "no.such:1", Target: netip.AddrPortFrom(netip.Addr{}, 1), Reason: match.NoName},
+		`{"v":1,"type":"result","target":"no.such:1","port":1,"state":"unsent","reason":"name-unresolved"}`},
+	{"ICMP by connect", Record{Target: addrPort("192.0.2.1:1"), State: match.Unreachable, Reason: match.HostUnreachable, Method: "connect"},
+		`{"v":1,"type":"result","target":"192.0.2.1:1","addr":"192.0.2.1","port":1,"state":"unreachable","reason":"host-unreachable",` +
+			`"attempt":0,"method":"connect"}`},
 	{"zone", Record{Target: netip.AddrPortFrom(netip.MustParseAddr("fe80::1").WithZone(`we"ird`), 80), State: match.Open},
 		`{"v":1,"type":"result","target":"[fe80::1%we\"ird]:80","addr":"fe80::1%we\"ird","port":80,"state":"open","attempt":0}`},
 	{"hostile label", Record{Name: "a\"\\\b\f\n\r\t\x00\x1f\x7f<&>", Label: "grüße 東京 🚪 \u2028\u2029 \xff\xc3"},
@@ -193,13 +198,19 @@ func TestSummaryJSON(t *testing.T) {
 	}
 	tally.Lost()
 	s := tally.Summary(`a"b:1`, at)
-	want := `{"v":1,"type":"summary","ts":"2026-11-20T15:16:50.123456789Z","target":"a\"b:1","sent":4,"received":3,"loss":0.25,` +
+	want := `{"v":1,"type":"summary","ts":"2026-11-20T15:16:50.123456789Z","target":"a\"b:1","sent":4,"received":3,"loss":0.25,"open":0,"closed":0,"unreachable":0,"filtered":0,"unsent":0,` +
 		`"rtt_us":{"min":100,"avg":200,"max":300,"mdev":81.65,"p95":300}}`
 	if got := string(s.AppendJSON(nil)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
+	pending := Summary{Target: "x:1", Addr: addrPort("192.0.2.1:1"), Sent: 3, Pending: 3, Verdicts: [match.NumStates]uint64{match.Unsent: 2}}
+	want = `{"v":1,"type":"summary","target":"x:1","addr":"192.0.2.1","port":1,"sent":3,"received":0,"pending":3,` +
+		`"open":0,"closed":0,"unreachable":0,"filtered":0,"unsent":2}`
+	if got := string(pending.AppendJSON(nil)); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
 	none := Summary{Target: "192.0.2.1:1", Sent: 2}
-	want = `{"v":1,"type":"summary","target":"192.0.2.1:1","sent":2,"received":0,"loss":1}`
+	want = `{"v":1,"type":"summary","target":"192.0.2.1:1","sent":2,"received":0,"loss":1,"open":0,"closed":0,"unreachable":0,"filtered":0,"unsent":0}`
 	if got := string(none.AppendJSON(nil)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -17,7 +17,7 @@ type Record struct {
 
 	// Name is the target as the user wrote it, with its port ("www.example.net:443"). If empty, Target says it.
 	Name   string
-	Target netip.AddrPort // what was asked; if invalid (a name that did not resolve), addr and port are absent
+	Target netip.AddrPort // what was asked; without an address (a name that did not resolve), addr is absent
 
 	State  match.State
 	Reason match.Reason // if NoReason, absent
@@ -32,9 +32,9 @@ type Record struct {
 	MSS     uint16 // if zero, absent
 	Options string // the kinds in wire order: "mss,sackok,ts,nop,ws"; if empty, absent
 
-	// What an ICMP error said. Present when Reason is one of the ICMP reasons.
+	// What an ICMP error said. Present when one was seen: connect(2) tells of an error, and nothing about it.
 	ICMPType, ICMPCode uint8
-	Responder          netip.Addr // who sent the error
+	Responder          netip.Addr // who sent the error; if invalid, none was seen
 	MTU                uint32     // if zero, absent
 
 	Source  netip.AddrPort // ours; if invalid, absent
@@ -60,14 +60,14 @@ func (s fieldSet) add(f Field, ok bool) fieldSet {
 func (r *Record) present() fieldSet {
 	asked := r.Target.IsValid()
 	segment := r.TTL > 0 && (r.State == match.Open || r.State == match.Closed)
-	icmp := r.Reason >= match.NetUnreachable && r.Reason <= match.ICMPOther
+	icmp := r.Reason >= match.NetUnreachable && r.Reason <= match.ICMPOther && r.Responder.IsValid()
 	s := fieldSet(1 << FieldState)
-	s = s.add(FieldTime, !r.Time.IsZero()).add(FieldTarget, asked || r.Name != "").add(FieldAddr, asked).add(FieldPort, asked)
+	s = s.add(FieldTime, !r.Time.IsZero()).add(FieldTarget, asked || r.Name != "").add(FieldAddr, asked).add(FieldPort, asked || r.Target.Port() > 0)
 	s = s.add(FieldReason, r.Reason != match.NoReason).add(FieldError, r.Err != "")
 	sent := r.State != match.Unsent && (r.Reason != match.NoRoute || r.Source.IsValid()) // a way may also be lost after an attempt
 	s = s.add(FieldRTT, r.RTT > 0).add(FieldAttempt, sent)
 	s = s.add(FieldTTL, r.TTL > 0).add(FieldWindow, segment).add(FieldMSS, r.MSS > 0).add(FieldOptions, r.Options != "")
-	s = s.add(FieldICMPType, icmp).add(FieldICMPCode, icmp).add(FieldResponder, icmp && r.Responder.IsValid())
+	s = s.add(FieldICMPType, icmp).add(FieldICMPCode, icmp).add(FieldResponder, icmp)
 	s = s.add(FieldMTU, r.MTU > 0).add(FieldSource, r.Source.IsValid()).add(FieldMethod, r.Method != "")
 	return s.add(FieldSuspect, r.Suspect != "").add(FieldLabel, r.Label != "")
 }

@@ -3,28 +3,40 @@ package record
 import (
 	"math"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/rawshake/rawshake/match"
 )
 
 // Summary is what several probes of one target add up to.
 type Summary struct {
-	Time           time.Time // if zero, absent
-	Target         string    // as the user wrote it
-	Sent, Received uint64    // probes, and those of them that the target answered
+	Time           time.Time      // if zero, absent
+	Target         string         // as the user wrote it, with its port
+	Addr           netip.AddrPort // what was asked; if invalid, absent
+	Sent, Received uint64         // probes, and those of them that the target answered
+	Pending        uint64         // those of Sent that have no verdict yet, and are neither answered nor lost; if zero, absent
+
+	Verdicts [match.NumStates]uint64 // by state; those that are unsent are not among Sent
 
 	// Wire times of the answers; absent when Max is 0: none came, or their times cannot be told. Mdev is the standard deviation over all of them, as ping
 	// prints it. P95 is the 95th percentile by nearest rank.
 	Min, Avg, Max, Mdev, P95 time.Duration
 }
 
-// Loss returns the part of the probes that was not answered, from 0 to 1; 0 when none was sent.
+// Loss returns the part of the probes that was not answered, from 0 to 1, of those that have their verdict. While none has, it is 0,
+// and absent in what is written.
 func (s *Summary) Loss() float64 {
-	if s.Sent == 0 {
+	if !s.decided() {
 		return 0
 	}
-	return float64(s.Sent-s.Received) / float64(s.Sent)
+	settled := s.Sent - s.Pending
+	return float64(settled-s.Received) / float64(settled)
 }
+
+// decided reports whether a probe that was sent has its verdict.
+func (s *Summary) decided() bool { return s.Sent > s.Pending }
 
 // maxSamples bounds the memory of a Tally at half a megabyte.
 const maxSamples = 1 << 16

@@ -67,7 +67,7 @@ func TestSummaryUntimed(t *testing.T) {
 	if got, want := string(s.AppendText(nil)), "x : sent 2, answered 1, loss 50.0%\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if got, want := string(s.AppendJSON(nil)), `{"v":1,"type":"summary","target":"x","sent":2,"received":1,"loss":0.5}`; got != want {
+	if got, want := string(s.AppendJSON(nil)), `{"v":1,"type":"summary","target":"x","sent":2,"received":1,"loss":0.5,"open":0,"closed":0,"unreachable":0,"filtered":0,"unsent":0}`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"net/netip"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -8,11 +9,10 @@ import (
 	"github.com/rawshake/rawshake/match"
 )
 
-// Text writes records for people, a line each, in columns. Its zero value is ready: no colour, and the target column is
-// as wide as an IPv4 address with a port. The column widens with the longest target seen. Not safe for concurrent use.
+// Text writes records for people, a line each, in columns. Its zero value is ready. Not safe for concurrent use.
 type Text struct {
 	Color bool // states are coloured with ANSI sequences
-	width int
+	Width int  // of the target column: at least that of an IPv4 address with a port; it widens with the longest target seen
 }
 
 const (
@@ -33,10 +33,10 @@ var stateColors = [match.NumStates]string{
 //	192.0.2.1:443          open         syn-ack    0.413 ms  ttl 57  win 64240  mss 1460
 func (t *Text) AppendRecord(dst []byte, r *Record) []byte {
 	start := len(dst)
-	dst = appendTargetText(dst, r)
+	dst = appendTargetText(dst, r.Name, r.Target)
 	width := utf8.RuneCount(dst[start:])
-	t.width = max(t.width, minTargetWidth, min(width, maxTargetWidth))
-	dst = append(pad(dst, t.width-width), "  "...)
+	t.Width = max(t.Width, minTargetWidth, min(width, maxTargetWidth))
+	dst = append(pad(dst, t.Width-width), "  "...)
 	dst = t.appendState(dst, r.State)
 	reason := r.Reason.String()
 	dst = append(append(dst, "  "...), reason...)
@@ -54,17 +54,17 @@ func (t *Text) appendState(dst []byte, s match.State) []byte {
 }
 
 // appendTargetText appends what was asked for and, when that is a name, the address that it meant.
-func appendTargetText(dst []byte, r *Record) []byte {
-	if r.Name == "" {
-		return r.Target.AppendTo(dst)
+func appendTargetText(dst []byte, name string, target netip.AddrPort) []byte {
+	if name == "" {
+		return target.AppendTo(dst)
 	}
-	dst = appendPrintable(dst, r.Name)
-	if !r.Target.IsValid() {
+	dst = appendPrintable(dst, name)
+	if !target.IsValid() {
 		return dst
 	}
 	mark := len(dst)
-	dst = append(r.Target.AppendTo(append(dst, " ("...)), ')')
-	if string(dst[mark+2:len(dst)-1]) == r.Name {
+	dst = append(target.AppendTo(append(dst, " ("...)), ')')
+	if string(dst[mark+2:len(dst)-1]) == name {
 		return dst[:mark]
 	}
 	return dst
@@ -91,9 +91,7 @@ func appendEvidence(dst []byte, r *Record) []byte {
 	if r.Method != "connect" {
 		set &^= 1 << FieldMethod
 	}
-	if r.Attempt <= 0 {
-		set &^= 1 << FieldAttempt
-	}
+	dst = appendSYNs(dst, r)
 	for _, e := range evidence {
 		if set.has(e.field) {
 			start := len(dst) + len(e.word)
@@ -106,11 +104,23 @@ func appendEvidence(dst []byte, r *Record) []byte {
 	return dst
 }
 
+// appendSYNs appends how many SYNs there were, where it was not the one and only that was answered. Of connect(2) nobody knows how
+// often it asked in vain.
+func appendSYNs(dst []byte, r *Record) []byte {
+	switch silent := r.State == match.Filtered && r.Method != "connect"; {
+	case r.State == match.Unsent || r.Attempt <= 0 && !silent:
+		return dst
+	case r.Attempt <= 0:
+		return append(dst, "  after 1 SYN"...)
+	}
+	return append(appendUint(dst, "  after ", uint64(r.Attempt)+1), " SYNs"...)
+}
+
 var evidence = [...]struct {
 	field Field
 	word  string
 }{
-	{FieldTTL, "  ttl "}, {FieldWindow, "  win "}, {FieldMSS, "  mss "}, {FieldAttempt, "  attempt "}, {FieldMTU, "  mtu "},
+	{FieldTTL, "  ttl "}, {FieldWindow, "  win "}, {FieldMSS, "  mss "}, {FieldMTU, "  mtu "},
 	{FieldResponder, "  from "}, {FieldMethod, "  by "}, {FieldError, "  error: "}, {FieldSuspect, "  suspect: "},
 	{FieldLabel, "  label: "},
 }
@@ -149,11 +159,17 @@ func pad(dst []byte, n int) []byte {
 
 // AppendText appends the summary on one line with a line feed, with ping's figures.
 func (s *Summary) AppendText(dst []byte) []byte {
-	dst = appendPrintable(dst, s.Target)
+	dst = appendTargetText(dst, s.Target, s.Addr)
 	dst = appendUint(dst, " : sent ", s.Sent)
 	dst = appendUint(dst, ", answered ", s.Received)
-	dst = strconv.AppendFloat(append(dst, ", loss "...), s.Loss()*100, 'f', 1, 64)
-	dst = append(dst, "%"...)
+	if s.Pending > 0 {
+		dst = appendUint(dst, ", pending ", s.Pending)
+	}
+	if s.decided() {
+		dst = strconv.AppendFloat(append(dst, ", loss "...), s.Loss()*100, 'f', 1, 64)
+		dst = append(dst, '%')
+	}
+	dst = s.appendVerdicts(dst)
 	if s.Max == 0 {
 		return append(dst, '\n')
 	}
@@ -162,6 +178,21 @@ func (s *Summary) AppendText(dst []byte) []byte {
 	dst = appendMillis(append(dst, '/'), s.Max)
 	dst = appendMillis(append(dst, '/'), s.Mdev)
 	return append(dst, " ms\n"...)
+}
+
+// appendVerdicts appends how many there are of each state: " (2 open, 1 closed)".
+func (s *Summary) appendVerdicts(dst []byte) []byte {
+	before := " ("
+	for _, state := range [...]match.State{match.Open, match.Closed, match.Unreachable, match.Filtered, match.Unsent} {
+		if n := s.Verdicts[state]; n > 0 {
+			dst = append(append(appendUint(dst, before, n), ' '), state.String()...)
+			before = ", "
+		}
+	}
+	if before == " (" {
+		return dst
+	}
+	return append(dst, ')')
 }
 
 // AppendText appends the outcome of the run for people: three lines with line feeds, each behind "# " so that a text

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -10,8 +11,8 @@ import (
 // TestText pins the columns that people see.
 func TestText(t *testing.T) {
 	const want = `192.0.2.1:1            closed       rst      1500.000 ms  ttl 64  win 0
-192.0.2.1:81           filtered     timeout  attempt 2
-www.example.net:443 (192.0.2.1:443)  open         syn-ack     0.413 ms  ttl 57  win 64240  mss 1460  attempt 1  label: edge
+192.0.2.1:81           filtered     timeout  after 3 SYNs
+www.example.net:443 (192.0.2.1:443)  open         syn-ack     0.413 ms  after 2 SYNs  ttl 57  win 64240  mss 1460  label: edge
 [2001:db8::1]:80                     open         syn-ack     0.001 ms  ttl 255  win 0  suspect: window 0, no options
 198.51.100.7:22                      unreachable  fragmentation-needed  0.001 ms  ttl 250  mtu 576  from 203.0.113.1  error: message too long
 192.0.2.1:0                          unsent       gateway-down
@@ -39,6 +40,36 @@ func TestTextColor(t *testing.T) {
 	}
 }
 
+// TestTextSYNs: how often was asked in vain is told of silence, too.
+func TestTextSYNs(t *testing.T) {
+	target := addrPort("192.0.2.1:1")
+	for _, test := range []struct {
+		r    Record
+		want string
+	}{
+		{Record{Target: target, State: match.Filtered}, "after 1 SYN\n"},
+		{Record{Target: target, State: match.Filtered, Attempt: 3}, "after 4 SYNs\n"},
+		{Record{Target: target, State: match.Filtered, Method: "connect"}, "by connect\n"},
+		{Record{Target: target, State: match.Open, Reason: match.SYNACK}, "open         syn-ack\n"},
+		{Record{Target: target, State: match.Unsent, Reason: match.LossOfOurs, Attempt: 2}, "own-loss\n"},
+	} {
+		got := string(new(Text).AppendRecord(nil, &test.r))
+		if !strings.HasSuffix(got, test.want) || strings.Count(got, "SYN") != strings.Count(test.want, "SYN") {
+			t.Errorf("%+v: %q, want %q at the end", test.r, got, test.want)
+		}
+	}
+}
+
+// TestTextWidth: who knows the longest target beforehand has straight columns from the first line on.
+func TestTextWidth(t *testing.T) {
+	text := Text{Width: 30}
+	short := string(text.AppendRecord(nil, &Record{Target: addrPort("192.0.2.1:1"), State: match.Open}))
+	long := string(text.AppendRecord(nil, &Record{Target: addrPort("[2001:db8:1:2:3:4:5:6]:65535"), State: match.Open}))
+	if i, j := strings.Index(short, "open"), strings.Index(long, "open"); i != 32 || j != 32 {
+		t.Errorf("states begin at %d and %d", i, j)
+	}
+}
+
 func TestSummaryText(t *testing.T) {
 	s := Summary{Target: "www.example.net:443", Sent: 4, Received: 3, Min: 100 * time.Microsecond, Avg: 200 * time.Microsecond,
 		Max: 1300 * time.Microsecond, Mdev: 81650}
@@ -46,8 +77,20 @@ func TestSummaryText(t *testing.T) {
 	if got := string(s.AppendText(nil)); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got := string((&Summary{Target: "x:1", Sent: 2}).AppendText(nil)); got != "x:1 : sent 2, answered 0, loss 100.0%\n" {
-		t.Errorf("got %q", got)
+	for _, test := range []struct {
+		s    Summary
+		want string
+	}{
+		{Summary{Target: "x:1", Sent: 2}, "x:1 : sent 2, answered 0, loss 100.0%\n"},
+		{Summary{Target: "x:1", Addr: addrPort("192.0.2.1:1"), Sent: 9, Pending: 9}, "x:1 (192.0.2.1:1) : sent 9, answered 0, pending 9\n"},
+		{Summary{Target: "192.0.2.1:1", Addr: addrPort("192.0.2.1:1"), Sent: 4, Received: 2, Pending: 1,
+			Verdicts: [match.NumStates]uint64{match.Open: 1, match.Closed: 1, match.Filtered: 1, match.Unsent: 5}},
+			"192.0.2.1:1 : sent 4, answered 2, pending 1, loss 33.3% (1 open, 1 closed, 1 filtered, 5 unsent)\n"},
+		{Summary{Target: "x:1", Verdicts: [match.NumStates]uint64{match.Unsent: 3}}, "x:1 : sent 0, answered 0 (3 unsent)\n"},
+	} {
+		if got := string(test.s.AppendText(nil)); got != test.want {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
 	}
 }
 
