@@ -21,7 +21,7 @@ func (s *Spec) Compile(ctx context.Context) (*Space, error) {
 	if err != nil {
 		return nil, err
 	}
-	sp := &Space{labels: s.labels, names: s.names, pinned: pinned, unresolved: unresolved}
+	sp := &Space{labels: s.labels, names: s.names, pinned: pinned, unresolved: unresolved, loose: s.loose}
 	sp.labels.known, sp.names.known = nil, nil
 	sp.tally = compile(&sp.four, &s.four, s.table, defaults, s.four.exclude.take())
 	s.compileZones(sp, defaults)

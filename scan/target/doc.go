@@ -8,7 +8,7 @@
 // # Targets
 //
 //	10.0.0.1                       one address; the ports are those of Spec.Ports
-//	10.0.0.0/8  2001:db8::/112     a prefix; bits after its length are ignored
+//	10.0.0.0/8  2001:db8::/112     a prefix; bits after its length are ignored, and counted (Space.Loose)
 //	10.0.0.1-10.0.1.9              a range, both ends included
 //	10.0.0.1-9  2001:db8::1-ff     the short form: the end replaces the last octet, or the last group in IPv6
 //	www.example.net                a name, resolved once when the Spec is compiled

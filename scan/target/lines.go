@@ -36,6 +36,29 @@ func eachLine(name string, r io.Reader, fn func(at place, line []byte) error) er
 	}
 }
 
+// Line is a target of a stream, or one that was written elsewhere.
+type Line struct {
+	File   string // name of the stream; empty for an argument
+	Number int    // of the line, from 1; 0 where there is none
+	Target string
+	Label  string
+}
+
+// EachLine calls fn with every line of a stream that has a target, until fn fails; see the package documentation for what a line may
+// be. The targets are not looked at yet. The error is an *Error, or what fn or the reader returned.
+func EachLine(name string, r io.Reader, fn func(Line) error) error {
+	return eachLine(name, r, func(at place, line []byte) error {
+		target, label, comma := columns(line)
+		if problem := checkLabel(label, comma); problem != "" {
+			return at.err(target, problem)
+		}
+		if target == "" && label == "" {
+			return nil
+		}
+		return fn(Line{at.file, at.line, target, label})
+	})
+}
+
 // columns cuts a line into its target and its label; target is empty if the line has none. comma tells a label
 // after a comma from one after a blank.
 func columns(line []byte) (target, label string, comma bool) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -40,6 +41,29 @@ func TestFiles(t *testing.T) {
 		if got := sp.Label(netip.MustParseAddrPort(target)); got != label {
 			t.Errorf("%s has the label %q, want %q", target, got, label)
 		}
+	}
+}
+
+// TestEachLine: who wants the lines one by one gets those with a target, as a Spec reads them.
+func TestEachLine(t *testing.T) {
+	var lines []target.Line
+	keep := func(l target.Line) error { lines = append(lines, l); return nil }
+	if err := target.EachLine("f", strings.NewReader("# one\n\nWWW.example.net:80 front door\n10.0.0.1\n"), keep); err != nil {
+		t.Fatal(err)
+	}
+	if want := []target.Line{{"f", 3, "WWW.example.net:80", "front door"}, {"f", 4, "10.0.0.1", ""}}; !slices.Equal(lines, want) {
+		t.Errorf("got %v, want %v", lines, want)
+	}
+	var broken *target.Error
+	if err := target.EachLine("f", strings.NewReader("\n10.0.0.1 10.0.0.2\n"), keep); !errors.As(err, &broken) || broken.Line != 2 {
+		t.Errorf("error %v", err)
+	}
+	s := target.Spec{}
+	if err := s.AddLine(lines[1]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Compile(t.Context()); !errors.As(err, &broken) || broken.File != "f" || broken.Line != 4 {
+		t.Errorf("error %v", err)
 	}
 }
 

@@ -14,6 +14,7 @@ type described struct {
 	lo, hi netip.Addr
 	name   string
 	ports  []span
+	loose  bool // a prefix with bits after its length, which count for nothing
 }
 
 // parse reads one target. The second result says what is wrong, empty if nothing is.
@@ -29,13 +30,24 @@ func parse(text string) (d described, problem string) {
 		return d, problem
 	}
 	if ports != "" {
-		p, err := ParsePorts(ports)
-		if err != nil {
-			return d, err.(*Error).Problem
-		}
-		d.ports = p.spans
+		d.ports, problem = parseOwnPorts(ports)
 	}
-	return d, ""
+	return d, problem
+}
+
+// parseOwnPorts reads the ports behind a host. An open end, which ParsePorts takes, is more likely a slip there: the -1 of a
+// program that knows no port.
+func parseOwnPorts(list string) ([]span, string) {
+	for item := range strings.SplitSeq(list, ",") {
+		if item = strings.TrimSpace(item); strings.HasPrefix(item, "-") || strings.HasSuffix(item, "-") {
+			return nil, fmt.Sprintf("%q is not a port: behind a host write ports from 1 to 65535, and ranges with both ends, as in 8000-8100", item)
+		}
+	}
+	p, err := ParsePorts(list)
+	if err != nil {
+		return nil, err.(*Error).Problem
+	}
+	return p.spans, ""
 }
 
 // parseAddr reads an address. An interface's name has neither slash nor blank (dev_valid_name in net/core/dev.c), so
@@ -57,7 +69,7 @@ func single(a netip.Addr) described {
 func splitPorts(text string) (host, ports, problem string) {
 	switch {
 	case text == "":
-		return "", "", "the target is empty"
+		return "", "", "the target is empty: write an address, a prefix, a range or a name"
 	case strings.Contains(text, "://"):
 		return "", "", "a URL is not a target: write the host and the port, as in www.example.net:443"
 	case text[0] == '[':
@@ -125,7 +137,7 @@ func parsePrefix(text string) (d described, problem string) {
 		base, bits = base.Unmap(), bits-96
 	}
 	p := netip.PrefixFrom(base, int(bits)).Masked()
-	return described{lo: p.Addr(), hi: lastOf(p)}, ""
+	return described{lo: p.Addr(), hi: lastOf(p), loose: p.Addr() != base}, ""
 }
 
 // lastOf returns the last address of a masked prefix.
@@ -186,7 +198,8 @@ func shortEnd(lo netip.Addr, right string) (netip.Addr, string) {
 const nameChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 
 // parseName takes what is not an address for a name, if it can be one. What ends in a number never is (RFC 1123
-// section 2.1), so that a mistyped address is not looked up.
+// section 2.1; the URL standard's "ends in a number" has the hexadecimal ones of inet_aton), so that a mistyped address
+// is not looked up.
 func parseName(host string) (d described, problem string) {
 	if strings.Contains(host, ":") || endsInNumber(host) {
 		_, err := parseAddr(host)
@@ -206,7 +219,10 @@ func parseName(host string) (d described, problem string) {
 
 func endsInNumber(host string) bool {
 	host = strings.TrimSuffix(host, ".")
-	last := host[strings.LastIndexByte(host, '.')+1:]
+	last := strings.ToLower(host[strings.LastIndexByte(host, '.')+1:])
+	if hex, ok := strings.CutPrefix(last, "0x"); ok {
+		return onlyOf(hex, "0123456789abcdef")
+	}
 	return last != "" && onlyOf(last, "0123456789")
 }
 

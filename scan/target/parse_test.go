@@ -116,6 +116,14 @@ func TestBrokenTargets(t *testing.T) {
 		{"10.0.0.1:0", `"0" is not a port: ports are numbers from 1 to 65535`},
 		{"10.0.0.1:65536", `"65536" is not a port`},
 		{"10.0.0.1:http", `"http" is not a port`},
+		{"10.0.0.1:-1", `"-1" is not a port: behind a host write ports from 1 to 65535, and ranges with both ends, as in 8000-8100`},
+		{"10.0.0.1:80,60000-", `"60000-" is not a port`},
+		{"[2001:db8::1]:-", `"-" is not a port`},
+		{"0x7f000001:8099", `"0x7f000001" is not an address: an IPv4 address has four numbers from 0 to 255`},
+		{"0X7F.0x1", `"0X7F.0x1" is not an address`},
+		{"10.0.0.0xa", `"10.0.0.0xa" is not an address`},
+		{"2130706433", `"2130706433" is not an address`},
+		{"127.1.:80", `"127.1." is not an address`},
 		{"10.0.0.1:90-80", "the range 90-80 ends before it begins: write 80-90"},
 		{"http://www.example.net/", "a URL is not a target"},
 		{"www..example.net", "not a name"},
@@ -131,6 +139,53 @@ func TestBrokenTargets(t *testing.T) {
 			t.Errorf("%q: error %v, want one that says: %s", test.text, err, test.want)
 		} else if broken.Text != test.text || broken.File != "" || broken.Line != 0 {
 			t.Errorf("%q: error is about %+v", test.text, broken)
+		}
+	}
+}
+
+// TestLoose: what a prefix says beyond its length is found, with the place of the first.
+func TestLoose(t *testing.T) {
+	s := target.Spec{Ports: mustPorts(t, "80")}
+	if err := s.Read("hosts", strings.NewReader("10.0.0.0/24\n10.0.1.5/30 label\n[2001:db8::1/126]:443\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Exclude("10.0.0.9/29"); err != nil {
+		t.Fatal(err)
+	}
+	sp := compile(t, &s)
+	n, first := sp.Loose()
+	if want := `hosts:2: "10.0.1.5/30": has bits after its prefix length, which count for nothing: it begins at 10.0.1.4`; n != 3 || first.Error() != want {
+		t.Errorf("%d, %v; want 3, %s", n, first, want)
+	}
+	if sp.Size() != 256-8+4+4 {
+		t.Errorf("%d targets", sp.Size())
+	}
+}
+
+// TestZones: the zones that targets have, and the link-local address that lacks one, also in the middle of a prefix.
+func TestZones(t *testing.T) {
+	for _, test := range []struct{ targets, zones, unzoned string }{
+		{"10.0.0.1 2001:db8::1", "", ""},
+		{"fe80::1%eth0 fe80::2%eth0 ::1%lo", "eth0 lo", ""},
+		{"fe80::1%eth0 fe80::2", "eth0", "fe80::2"},
+		{"2001:db8::1 fe80::5-fe80::9 ff02::1", "", "fe80::5"},
+		{"fe7f:ffff:ffff:ffff:ffff:ffff:ffff:fff0-fe80::9", "", "fe80::"},
+		{"febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
+		{"fec0::1 fe7f::1", "", ""},
+	} {
+		s := target.Spec{Ports: mustPorts(t, "80,443")}
+		for _, text := range strings.Fields(test.targets) {
+			if err := s.Add(text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sp := compile(t, &s)
+		if got := strings.Join(sp.Zones(), " "); got != test.zones {
+			t.Errorf("%s: zones %q, want %q", test.targets, got, test.zones)
+		}
+		a, ok := sp.Unzoned()
+		if got := strings.TrimSuffix(a.String(), "invalid IP"); ok != (test.unzoned != "") || got != test.unzoned {
+			t.Errorf("%s: %v without a zone, want %q", test.targets, a, test.unzoned)
 		}
 	}
 }

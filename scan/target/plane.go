@@ -1,6 +1,7 @@
 package target
 
 import (
+	"net/netip"
 	"slices"
 	"sort"
 )
@@ -89,6 +90,15 @@ func (p *plane[K]) index(sets *portSets, k K, port uint16) (uint64, bool) {
 		return p.start[j] + offset*n + r, true
 	}
 	return 0, false
+}
+
+// within returns the first address of the plane that lies in an interval.
+func (p *plane[K]) within(sets *portSets, in interval[K]) (netip.Addr, bool) {
+	j := sort.Search(len(p.lo), func(j int) bool { return p.last(sets, j).compare(in.lo) >= 0 })
+	if j == len(p.lo) || p.lo[j].compare(in.hi) > 0 {
+		return netip.Addr{}, false
+	}
+	return larger(p.lo[j], in.lo).addr(), true
 }
 
 // guide narrows the binary search for a target to a few steps: it knows the interval of every 2^shift-th target.

@@ -14,8 +14,8 @@ type span struct{ lo, hi, before uint16 }
 // Ports is an immutable set of TCP ports. The zero value is empty.
 type Ports struct{ spans []span }
 
-// ParsePorts reads a list such as "80,443,8000-8100". As in nmap an open end means the first or the last port, so
-// that "-" is every port. Order and repetition do not matter. The error is an *Error.
+// ParsePorts reads a list such as "80,443,8000-8100". As in nmap an open end means the first or the last port: "-1024",
+// "60000-", and "-" for every port. Order and repetition do not matter. The error is an *Error.
 func ParsePorts(list string) (Ports, error) {
 	var spans []span
 	for item := range strings.SplitSeq(list, ",") {

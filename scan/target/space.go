@@ -21,6 +21,7 @@ type Space struct {
 	tally      tally
 	pinned     map[string][]netip.Addr
 	unresolved []Unresolved
+	loose      loose
 }
 
 // Size returns how many targets there are, at most MaxSize.
@@ -39,6 +40,30 @@ func (s *Space) Excluded() uint64 { return s.tally.excluded }
 // Refused returns how many targets were left out because no service can have their address, each as often as it
 // was named.
 func (s *Space) Refused() uint64 { return s.tally.refused }
+
+// Loose returns how many prefixes, targets or excluded, had bits after their length, as 10.0.0.5/8 has, and the first of them as an
+// error that says so; nil if there is none.
+func (s *Space) Loose() (n uint64, first *Error) { return s.loose.count, s.loose.first }
+
+// Zones returns the zones of the targets, each once.
+func (s *Space) Zones() (zones []string) {
+	for _, p := range s.six {
+		if p.zone != "" && p.size() > 0 {
+			zones = append(zones, p.zone)
+		}
+	}
+	return zones
+}
+
+// Unzoned returns a link-local address among the targets that has no zone, if there is one.
+func (s *Space) Unzoned() (netip.Addr, bool) {
+	j, ok := s.zone(netip.IPv6Unspecified())
+	if !ok {
+		return netip.Addr{}, false
+	}
+	links := netip.MustParsePrefix("fe80::/10")
+	return s.six[j].within(&s.sets, interval[v6]{v6Of(links.Addr()), v6Of(lastOf(links))})
+}
 
 // Families reports which address families the targets have.
 func (s *Space) Families() (four, six bool) { return s.four.size() > 0, s.Size() > s.four.size() }

@@ -42,6 +42,23 @@ type Spec struct {
 	labels   texts
 	names    texts
 	bare     *Error // the first target without a port
+	loose    loose
+}
+
+// loose is what there was of prefixes with bits after their length.
+type loose struct {
+	count uint64
+	first *Error
+}
+
+// note counts a prefix, as it was written, if it is one of them.
+func (l *loose) note(at place, text string, d described) {
+	if !d.loose {
+		return
+	}
+	if l.count++; l.first == nil {
+		l.first = at.err(text, fmt.Sprintf("has bits after its prefix length, which count for nothing: it begins at %v", d.lo))
+	}
 }
 
 // family holds the entries of one address family and zone. Set number 0 stands for Spec.Ports until Compile.
@@ -65,6 +82,11 @@ func (s *Spec) Add(target string) error { return s.include(place{}, target, "") 
 // AddLabelled adds one target with a label. The error is an *Error.
 func (s *Spec) AddLabelled(target, label string) error {
 	return s.includeLabelled(place{}, target, label, false)
+}
+
+// AddLine adds the target of a line with its label. The error is an *Error.
+func (s *Spec) AddLine(l Line) error {
+	return s.includeLabelled(place{l.File, l.Number}, l.Target, l.Label, false)
 }
 
 // Exclude excludes one target: its own ports, or all ports if it has none. The error is an *Error.
@@ -121,6 +143,7 @@ func (s *Spec) include(at place, text, label string) error {
 			"as in 10.0.0.1:443 or [2001:db8::1]:443")
 		s.bare.Err = ErrNoPorts
 	}
+	s.loose.note(at, text, d)
 	ports := s.table.number(d.ports)
 	if d.name != "" {
 		s.pending = append(s.pending, pendingName{at, d.name, label, ports, false})
@@ -136,6 +159,7 @@ func (s *Spec) exclude(at place, text string) error {
 	if problem != "" {
 		return at.err(text, problem)
 	}
+	s.loose.note(at, text, d)
 	ports := s.allPorts
 	if d.ports != nil {
 		ports = s.table.number(d.ports)
