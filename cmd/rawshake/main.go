@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/rawshake/rawshake/cmd/rawshake/internal/exit"
 	"github.com/spf13/cobra"
@@ -41,15 +42,30 @@ func complain(w io.Writer, cmd *cobra.Command, err error) {
 	}
 }
 
-// untilSignal returns a context that the first SIGINT or SIGTERM ends, with an [exit.Signal] as the cause. The second one ends the
-// program at once, also where a shell has it ignore SIGINT by default.
+// untilSignal returns a context that the first SIGINT, SIGTERM or SIGHUP ends, with an [exit.Signal] as the cause; a later one ends
+// the program at once. SIGINT counts also where a shell has it ignored by default, SIGHUP does not under nohup(1).
 func untilSignal(parent context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(parent)
-	signals := make(chan os.Signal, 2)
+	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		cancel(exit.Signal{Signal: <-signals})
-		os.Exit(int(exit.Signal{Signal: <-signals}.Code()))
-	}()
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
+	go func() { os.Exit(int(heed(signals, cancel))) }()
 	return ctx
+}
+
+// oneSignal is how long a signal that comes again is the same one: timeout(1) sends to its child and then to the whole group, and a
+// summary or a checkpoint takes a moment.
+const oneSignal = time.Second
+
+// heed ends the context by the first signal, and returns with the code of one that comes later.
+func heed(signals <-chan os.Signal, end context.CancelCauseFunc) exit.Code {
+	end(exit.Signal{Signal: <-signals})
+	for first := time.Now(); ; {
+		again := exit.Signal{Signal: <-signals}
+		if time.Since(first) >= oneSignal {
+			return again.Code()
+		}
+	}
 }

@@ -14,7 +14,7 @@ const exitCodes = `Exit codes:
   3  the command line is wrong
   4  no privilege, or a system failure kept a probe from being sent
   5  results are incomplete because of losses of our own
-  130, 143  ended by SIGINT, SIGTERM, after the summary`
+  129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM, after the summary`
 
 // newRoot returns the whole command. Each subcommand has a file of its own with a constructor; this is the one list of them.
 func newRoot() *cobra.Command {

@@ -14,7 +14,7 @@ const scanExitCodes = `Exit codes:
   3  the command line or a target is wrong
   4  no privilege, or a system failure such as a full disk
   5  verdicts are missing: some target is unsent that --scope allows, or our side of the network went away and did not come back
-  130, 143  ended by SIGINT, SIGTERM, after the checkpoint and the summary`
+  129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM, after the checkpoint and the summary`
 
 func newScan() *cobra.Command {
 	f := newScanFlags()
@@ -37,8 +37,8 @@ The state is saved every few seconds beside the first output, of a scan to stdou
 rawshake-2.checkpoint and so on. A scan that was interrupted, or killed, goes on with --resume and all its flags, from any directory; what
 came by standard input is to be piped in again. Every target is in a file once. What went to a pipe or stdout cannot be taken back: after
 a kill the targets since the last state are there twice. A resume begins a pipe with a head, as CSV and XML have it, but not what a
-shell's >> goes on with. A scan also stops, to go on later, when an output or the packets of --pcap cannot be written. A second SIGINT
-ends the program at once.
+shell's >> goes on with. A scan also stops, to go on later, when an output or the packets of --pcap cannot be written. A second SIGINT,
+a second later, ends the program at once.
 
 When our side of the network goes away (an interface that it sends by is down or without carrier, a gateway answers no more, targets
 lose their route), the scan waits and says so, for --outage-wait at most, and goes on by itself; else it stops, to go on later.

@@ -11,8 +11,8 @@
 //
 // A resume first cuts the outputs to the lengths ([output.Resume]), then asks the pending targets, then goes on from
 // the positions. What happened after the checkpoint is forgotten: its records are cut, its targets are asked again. That
-// is the whole merge; nothing is compared and nothing needs to fit in memory. With SIGINT or SIGTERM the last moment is
-// the present one, and nothing is asked twice. Only what went to a pipe cannot be cut, and may show a target twice.
+// is the whole merge; nothing is compared and nothing needs to fit in memory. With SIGINT, SIGTERM or SIGHUP the last moment
+// is the present one, and nothing is asked twice. Only what went to a pipe cannot be cut, and may show a target twice.
 //
 // # The file
 //

@@ -19,6 +19,7 @@ const (
 	Usage       Code = 3   // the command line is wrong
 	System      Code = 4   // no privilege, or a system failure
 	Incomplete  Code = 5   // results are missing because of losses of our own
+	HungUp      Code = 129 // SIGHUP
 	Interrupted Code = 130 // SIGINT
 	Terminated  Code = 143 // SIGTERM
 )
@@ -79,8 +80,8 @@ func (s Signal) Error() string { return "ended by signal: " + s.String() }
 
 // Code returns what a program that this signal ended exits with: 128 and its number.
 func (s Signal) Code() Code {
-	if s.Signal == syscall.SIGTERM {
-		return Terminated
+	if n, ok := s.Signal.(syscall.Signal); ok {
+		return 128 + Code(n)
 	}
 	return Interrupted
 }

@@ -23,6 +23,7 @@ func TestOf(t *testing.T) {
 		{io.EOF, Usage}, // the framework's
 		{Usagef("bad %q", "x"), Usage},
 		{Quietly(Signal{syscall.SIGINT}.Code()), Interrupted},
+		{Quietly(Signal{syscall.SIGHUP}.Code()), HungUp},
 		{Quietly(Signal{syscall.SIGTERM}.Code()), Terminated},
 	} {
 		if got := Of(test.err); got != test.want {

@@ -9,7 +9,7 @@ import (
 )
 
 // acceptSignals keeps the signals that may come during a pass from ending it: SIGUSR1 is a request to print the progress, and
-// SIGPIPE reads better as the error of a write. SIGINT and SIGTERM end the context of the command.
+// SIGPIPE reads better as the error of a write. SIGINT, SIGTERM and SIGHUP end the context of the command.
 func acceptSignals() (requests <-chan struct{}) {
 	signal.Ignore(syscall.SIGPIPE)
 	signals := make(chan os.Signal, 1)
