@@ -9,7 +9,9 @@ import (
 	"github.com/rawshake/rawshake"
 	"github.com/rawshake/rawshake/cmd/rawshake/internal/check"
 	"github.com/rawshake/rawshake/cmd/rawshake/internal/exit"
+	"github.com/rawshake/rawshake/cmd/rawshake/internal/targets"
 	"github.com/rawshake/rawshake/cmd/rawshake/internal/term"
+	"github.com/rawshake/rawshake/craft"
 	"github.com/rawshake/rawshake/scan/target"
 	"github.com/spf13/cobra"
 )
@@ -17,6 +19,7 @@ import (
 // checkFlags are the flags of `rawshake check` as they were written.
 type checkFlags struct {
 	ports              string
+	files              []string
 	count              atLeast
 	period             positive
 	parallel           atLeast
@@ -26,6 +29,9 @@ type checkFlags struct {
 	allAddresses       bool
 	source             address
 	device             device
+	sourcePorts        portRange
+	ttl, tos, mark     bounded
+	style              string
 	method             string
 	ethernet           bool
 	trace              bool
@@ -42,6 +48,9 @@ func newCheck() *cobra.Command {
 		parallel: atLeast{value: 256, least: 1},
 		timeout:  positive(rawshake.DefaultTimeout),
 		attempts: atLeast{least: 0},
+		ttl:      bounded{value: 64, least: 1, most: 255},
+		tos:      bounded{most: 255},
+		mark:     bounded{most: 1<<32 - 1},
 	}
 	cmd := &cobra.Command{
 		Use:   "check [flags] TARGET...",
@@ -50,20 +59,29 @@ func newCheck() *cobra.Command {
 no route), filtered (silence), unsent (this machine could not send; it says nothing about the target).
 
 TARGET is host:port, [v6]:port, or a host whose ports are given with -p; a host is an address, a name, a prefix or a range.
-A name is probed at its first address, or with --all-addresses at each. Verdicts are printed as they come. They are the
-data and go to stdout; all else goes to stderr, the figures of -c too (with -J they are records on stdout).
+A name is probed at its first address, or with --all-addresses at each. A TARGET "-", like -f -, is standard input. A file has
+a target a line; # begins a comment; what stands behind the target, after a blank or a comma, is its label. Verdicts are
+printed as they come. They are the data and go to stdout; all else goes to stderr, the figures of -c too (with -J they are
+records on stdout).
 
-With -c a target counts as open when one of its probes found it so, as with fping and ping.
+A silent target gets a SYN a second within the timeout, each from another port, or --attempts of them: evenly over the
+timeout, if it has no room for that many a second apart.
+
+With -c a target counts as open when one of its probes found it so, as with fping and ping. Loss is that of the probes which
+have their verdict: those still pending at Ctrl-C are neither answered nor lost. SIGUSR1 or SIGQUIT (Ctrl-\) prints the figures
+so far.
 
 ` + exitCodes,
 		Example: `  rawshake check example.net:443 192.0.2.1:22 '[2001:db8::1]:443'
   rawshake check -p 22,80,8000-8100 gateway.example.net
+  rawshake check -p 443 -f hosts.txt                       a target a line
+  rawshake check -t 600ms --attempts 3 192.0.2.1:443       three SYNs 200 ms apart, where silence is to be known soon
   rawshake check -c 10 --period 200ms example.net:443      ten probes, with min/avg/max/mdev and loss
   rawshake check -c 0 example.net:443                      until Ctrl-C
   rawshake check -J -p 443 host1 host2 | jq -r 'select(.state != "open") | .target'
   rawshake check --trace --pcap syn.pcapng 192.0.2.1:443   see every packet, and keep it for Wireshark
   rawshake check -q example.net:443 && echo up             the exit code says it all`,
-		Args: targetsNeeded,
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.periodSet = cmd.Flags().Changed("period")
 			f.pcapSet = cmd.Flags().Changed("pcap")
@@ -79,27 +97,26 @@ With -c a target counts as open when one of its probes found it so, as with fpin
 	return cmd
 }
 
-func targetsNeeded(_ *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return exit.Usagef("no TARGET is given: write one as host:port, as in `rawshake check example.net:443`")
-	}
-	return nil
-}
-
 func (f *checkFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringVarP(&f.ports, "ports", "p", "", "ports of targets that name none, as in 22,80,8000-8100")
+	flags.StringVarP(&f.ports, "ports", "p", "", portsHelp)
+	flags.StringArrayVarP(&f.files, "file", "f", nil, "file with a target a line, - for standard input; may be given again")
 	flags.VarP(&f.count, "count", "c", "probes of each target; 0: until interrupted")
 	flags.Var(&f.period, "period", "time between two probes of a target")
 	flags.Var(&f.parallel, "parallel", "most probes at once")
 	flags.VarP(&f.timeout, "timeout", "t", "time for a target to answer, from the first SYN on")
-	flags.Var(&f.attempts, "attempts", "most SYNs of a probe, at 0, 1, 2 s ...; 0: as the timeout has room for")
+	flags.Var(&f.attempts, "attempts", "most SYNs to a silent target; 0: as the timeout has room for, a second apart")
 	flags.BoolVarP(&f.only4, "ipv4", "4", false, "IPv4 addresses of names only")
 	flags.BoolVarP(&f.only6, "ipv6", "6", false, "IPv6 addresses of names only")
 	flags.BoolVar(&f.allAddresses, "all-addresses", false, "probe every address of a name, not the first alone")
 	flags.VarP(&f.source, "source", "S", "source address")
 	flags.VarP(&f.device, "interface", "I", "interface to send from")
+	flags.Var(&f.sourcePorts, "source-ports", "ports to send from, as in 40000-40063; the kernel chooses if not given")
+	flags.Var(&f.ttl, "ttl", "TTL or hop limit of what is sent")
+	flags.Var(&f.tos, "tos", "TOS byte or traffic class of what is sent")
+	flags.Var(&f.mark, "mark", "mark of what is sent (SO_MARK), for policy routing; 0x may stand before it")
+	flags.StringVar(&f.style, "syn-options", craft.MSSOnly.String(), "TCP options of the SYN: mss, linux, windows, bsd, none")
 	flags.StringVar(&f.method, "method", "raw", "raw, connect (completes handshakes), or auto: raw where the privilege is there")
 	flags.BoolVar(&f.ethernet, "send-eth", false, "send whole frames, past this host's OUTPUT firewall and address translation: faster")
 	flags.BoolVar(&f.trace, "trace", false, "show each packet sent and received on stderr")
@@ -107,10 +124,12 @@ func (f *checkFlags) register(cmd *cobra.Command) {
 	flags.BoolVarP(&f.json, "json", "J", false, "JSON lines")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no verdicts: the exit code says it, and with -c the figures")
 	flags.StringVar(&f.color, "color", "auto", "auto, always or never; NO_COLOR is honoured")
+	complete(cmd, "syn-options", styles...)
 	complete(cmd, "method", "raw", "connect", "auto")
 	complete(cmd, "color", term.Modes...)
 	completeDevices(cmd, "interface")
 	must(cmd.MarkFlagFilename("pcap", "pcapng"))
+	must(cmd.MarkFlagFilename("file"))
 }
 
 // options turns the flags into what a check does; what is wrong with them is an error of usage.
@@ -129,25 +148,43 @@ func (f *checkFlags) options(cmd *cobra.Command, args []string) (o check.Options
 	if o.Color, err = term.Color(f.color, o.Stdout, os.Getenv); err != nil {
 		return o, err
 	}
+	o.Hosts, err = f.hosts(cmd, args)
+	return o, err
+}
+
+// hosts reads the TARGETs.
+func (f *checkFlags) hosts(cmd *cobra.Command, args []string) ([]check.Host, error) {
 	lookup, err := f.lookup()
 	if err != nil {
-		return o, err
+		return nil, err
 	}
-	o.Hosts, err = check.ParseHosts(args, lookup)
-	return o, err
+	in := targets.Input{Args: args, Files: f.files, Stdin: cmd.InOrStdin()}
+	if in.StdinTwice() {
+		return nil, errStdinTwice
+	}
+	lines, err := in.Lines(cmd.Context())
+	switch {
+	case err != nil:
+		return nil, err
+	case len(lines) == 0:
+		return nil, exit.Usagef("no TARGET is given: write one as host:port, as in `rawshake check example.net:443`, or a file of them as -f FILE")
+	}
+	return check.ParseHosts(lines, lookup)
 }
 
 // contradiction finds flags that do not go together.
 func (f *checkFlags) contradiction() error {
 	switch {
-	case f.only4 && f.only6:
-		return errBothFamilies
 	case f.periodSet && f.count.value == 1:
 		return exit.Usagef("--period goes with -c: say how many probes, as in -c 10 --period 200ms")
 	case f.pcapSet && strings.TrimLeft(f.pcap, "-") == "":
 		return exit.Usagef("--pcap %q: want the name of a file; stdout is for the verdicts", f.pcap)
 	case f.method == "connect" && (f.trace || f.pcapSet):
 		return exit.Usagef("--trace and --pcap show crafted packets, and --method connect sends none: use --method raw")
+	case f.method == "connect" && f.style != craft.MSSOnly.String():
+		return exit.Usagef("--syn-options are those of crafted packets, and --method connect sends none: use --method raw")
+	case f.ethernet && f.mark.value != 0:
+		return exit.Usagef("--mark is for routing, and --send-eth sends whole frames past it: leave one of them out")
 	case f.method == "connect" && f.ethernet:
 		return exit.Usagef("--send-eth is for crafted packets, and --method connect sends none: use --method raw")
 	}
@@ -161,8 +198,12 @@ func (f *checkFlags) probe(cmd *cobra.Command) (c rawshake.Config, err error) {
 	}
 	c = rawshake.Config{
 		Timeout: time.Duration(f.timeout), Attempts: f.attempts.value,
-		Source: f.source.Addr, Interface: f.device.name, MaxInFlight: f.parallel.value,
+		Schedule: f.schedule(), Source: f.source.Addr, Interface: f.device.name, MaxInFlight: f.parallel.value,
+		SourcePorts: f.sourcePorts.PortRange, TTL: uint8(f.ttl.value), TOS: uint8(f.tos.value), Mark: uint32(f.mark.value),
 		Logger: slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	if c.Options, err = craft.ParseStyle(f.style); err != nil {
+		return c, exit.Usagef("--syn-options: %w", err)
 	}
 	if f.ethernet {
 		c.Layer = rawshake.LayerEthernet
@@ -173,9 +214,25 @@ func (f *checkFlags) probe(cmd *cobra.Command) (c rawshake.Config, err error) {
 	return c, nil
 }
 
+// schedule spreads --attempts evenly over a timeout that has no room for so many a second apart. It is nil if there is room.
+func (f *checkFlags) schedule() (at []time.Duration) {
+	n, timeout := f.attempts.value, time.Duration(f.timeout)
+	if timeout > time.Duration(n-1)*time.Second {
+		return nil
+	}
+	step := max(timeout/time.Duration(n), 1)
+	for i := range n {
+		at = append(at, time.Duration(i)*step)
+	}
+	return at
+}
+
 // lookup is how TARGETs become endpoints.
 func (f *checkFlags) lookup() (l check.Lookup, err error) {
-	l = check.Lookup{Network: network(f.only4, f.only6), AllAddresses: f.allAddresses, Interface: f.device.name}
+	l = check.Lookup{AllAddresses: f.allAddresses, Interface: f.device.name}
+	if l.Network, l.Because, err = addressFamily(f.only4, f.only6, f.source); err != nil {
+		return l, err
+	}
 	if f.ports == "" {
 		return l, nil
 	}

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -68,9 +67,9 @@ func TestCheckText(t *testing.T) {
 	o = connect(t, at(closed), "no-such-name.onion:80", "no-such-name.onion:81")
 	o.want(t, 2)
 	contains(t, masked(o.stdout, ports),
-		"127.0.0.1:CLOSED        closed       rst  N ms  by connect\n",
-		"no-such-name.onion:80  unsent         error: address no-such-name.onion: no suitable address found\n",
-		"no-such-name.onion:81  unsent         error: address no-such-name.onion: no suitable address found\n")
+		"127.0.0.1:CLOSED                             closed       rst  N ms  by connect\n",
+		"no-such-name.onion:80                       unsent       name-unresolved  error: address no-such-name.onion: no suitable address found\n",
+		"no-such-name.onion:81                       unsent       name-unresolved  error: address no-such-name.onion: no suitable address found\n")
 	golden(t, "stderr", o.stderr, "1 probe: 1 closed, 2 targets not resolved\n")
 }
 
@@ -86,7 +85,7 @@ func TestCheckCount(t *testing.T) {
 		"[0]  127.0.0.1:OPEN        open         syn-ack  N ms  by connect\n"+
 		"[1]  127.0.0.1:OPEN        open         syn-ack  N ms  by connect\n"+
 		"[2]  127.0.0.1:OPEN        open         syn-ack  N ms  by connect\n")
-	golden(t, "stderr", masked(o.stderr, ports), "127.0.0.1:OPEN : sent 3, answered 3, loss 0.0%, min/avg/max/mdev = N/N/N/N ms\n")
+	golden(t, "stderr", masked(o.stderr, ports), "127.0.0.1:OPEN : sent 3, answered 3, loss 0.0% (3 open), min/avg/max/mdev = N/N/N/N ms\n")
 	if took < 100*time.Millisecond {
 		t.Errorf("three probes 50 ms apart took %v", took)
 	}
@@ -95,8 +94,8 @@ func TestCheckCount(t *testing.T) {
 	o.want(t, 1)
 	golden(t, "stdout", o.stdout, "")
 	golden(t, "stderr", masked(o.stderr, ports), ""+
-		"127.0.0.1:OPEN : sent 2, answered 2, loss 0.0%, min/avg/max/mdev = N/N/N/N ms\n"+
-		"127.0.0.1:CLOSED : sent 2, answered 2, loss 0.0%, min/avg/max/mdev = N/N/N/N ms\n")
+		"127.0.0.1:OPEN : sent 2, answered 2, loss 0.0% (2 open), min/avg/max/mdev = N/N/N/N ms\n"+
+		"127.0.0.1:CLOSED : sent 2, answered 2, loss 0.0% (2 closed), min/avg/max/mdev = N/N/N/N ms\n")
 }
 
 func TestCheckJSON(t *testing.T) {
@@ -110,21 +109,30 @@ func TestCheckJSON(t *testing.T) {
 
 	o = connect(t, "-J", "-c", "2", "--period", "1ms", at(closed), "no-such-name.onion:80")
 	o.want(t, 2)
-	kinds := map[string]int{}
+	kinds, seqs := map[string]int{}, map[string]int{}
 	for line := range strings.Lines(o.stdout) {
 		var r struct {
 			V           int
 			Type, State string
 			Sent        uint64
 			Port        uint16
+			Seq         *int
 		}
 		if err := json.Unmarshal([]byte(line), &r); err != nil || r.V != 1 {
 			t.Errorf("%q: %v", line, err)
 		}
 		kinds[r.Type+r.State]++
+		if r.Type == "result" {
+			seqs[fmt.Sprint(r.State, *r.Seq)]++
+		} else if r.Port != closed {
+			t.Errorf("%s has no port", line)
+		}
 	}
 	if kinds["resultclosed"] != 2 || kinds["resultunsent"] != 1 || kinds["summary"] != 1 || len(kinds) != 3 {
 		t.Errorf("records: %v\n%s", kinds, o.stdout)
+	}
+	if seqs["closed0"] != 1 || seqs["closed1"] != 1 || seqs["unsent0"] != 1 {
+		t.Errorf("probes: %v\n%s", seqs, o.stdout)
 	}
 	golden(t, "stderr", o.stderr, "")
 }
@@ -153,43 +161,6 @@ func TestCheckColor(t *testing.T) {
 	}
 }
 
-// TestCheckInterrupt: the signal stops at once, the figures come, and the code says it.
-func TestCheckInterrupt(t *testing.T) {
-	open := at(listen(t, "127.0.0.1"))
-	for _, test := range []struct {
-		signal syscall.Signal
-		args   []string
-		want   int
-	}{
-		{syscall.SIGINT, []string{"-c", "0"}, 130},
-		{syscall.SIGTERM, []string{"-c", "0"}, 143},
-		{syscall.SIGINT, []string{"-c", "5", "--period", "1h", "-J"}, 130},
-	} {
-		cmd, stdout, stderr := command(t, nil, append([]string{"check", "--method=connect", open}, test.args...)...)
-		first := &firstWrite{w: stdout, written: make(chan struct{})}
-		cmd.Stdout = first
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		<-first.written
-		start := time.Now()
-		cmd.Process.Signal(test.signal)
-		cmd.Wait()
-		if took := time.Since(start); took > 2*time.Second {
-			t.Errorf("%v: it took %v to stop", test.args, took)
-		}
-		if code := cmd.ProcessState.ExitCode(); code != test.want {
-			t.Errorf("%v: exit code %d, want %d", test.args, code, test.want)
-		}
-		contains(t, stderr.String(), "interrupted after ")
-		if test.args[len(test.args)-1] == "-J" {
-			contains(t, stdout.String(), `"type":"summary"`)
-		} else {
-			contains(t, stderr.String(), " : sent ", "min/avg/max/mdev")
-		}
-	}
-}
-
 // firstWrite tells when something was written.
 type firstWrite struct {
 	w       *bytes.Buffer
@@ -203,6 +174,33 @@ func (f *firstWrite) Write(b []byte) (int, error) {
 		close(f.written)
 	}
 	return f.w.Write(b)
+}
+
+// TestCheckFiles: targets come from files and standard input, a line each, with labels; what is broken is said with its place.
+func TestCheckFiles(t *testing.T) {
+	open, closed := at(listen(t, "127.0.0.1")), at(closedPort(t))
+	hosts := file(t, "hosts", "# ours\n"+open+" front door\n\n"+closed+"\n")
+	for _, test := range []struct {
+		args []string
+		want int
+	}{{[]string{"-f", hosts}, 2}, {[]string{"-f", "-"}, 2}, {[]string{"-"}, 2}, {[]string{"-f", hosts, open}, 3}} {
+		o := fed(t, open+",front door\n"+closed+"\n", append([]string{"check", "--method=connect", "-J"}, test.args...)...)
+		o.want(t, 1)
+		if n := strings.Count(o.stdout, "\n"); n != test.want {
+			t.Errorf("%q: %d records\n%s", test.args, n, o.stdout)
+		}
+		contains(t, o.stdout, `"label":"front door"`, closed)
+	}
+	broken := file(t, "broken", "127.0.0.1:80\n127.0.0.300:80\n")
+	o := connect(t, "-f", broken)
+	o.want(t, 3)
+	contains(t, o.stderr, `rawshake check: `+broken+`:2: "127.0.0.300:80": "127.0.0.300" is not an address`)
+	o = fed(t, "# nothing\n", "check", "-")
+	o.want(t, 3)
+	contains(t, o.stderr, "no TARGET is given", "-f FILE")
+	o = connect(t, "-f", filepath.Join(t.TempDir(), "none"))
+	o.want(t, 3)
+	contains(t, o.stderr, "rawshake check: -f: open ", "no such file or directory")
 }
 
 func TestCheckNames(t *testing.T) {

@@ -28,7 +28,24 @@ func TestUsageErrors(t *testing.T) {
 		{"check http://localhost/", []string{"URL", "host and the port"}},
 		{"check 127.0.0.1:0", []string{"1 to 65535"}},
 		{"check 127.0.0.0/8:1-9", []string{"more than 1048576 targets", "rawshake scan"}},
-		{"check fe80::1 -p 80", []string{"[fe80::1%eth0]:80", "-I"}},
+		{"check fe80::1 -p 80", []string{"fe80::1%eth0", "-I"}},
+		{"check [fe80::1%nolink9]:80", []string{`"[fe80::1%nolink9]:80"`, `no interface "nolink9"`, "ip link"}},
+		{"scan [fe80::1%nolink9]:80", []string{`"fe80::1%nolink9"`, `no interface "nolink9"`, "ip link"}},
+		{"scan 127.0.0.1 [::1%nolink9] -p 80", []string{`no interface "nolink9"`}},
+		{"scan fe80::1 -p 80", []string{`target "fe80::1"`, "fe80::1%eth0", "-I"}},
+		{"check 0x7f000001:80", []string{"is not an address"}},
+		{"check 127.0.0.1:-1", []string{`"-1" is not a port`, "both ends"}},
+		{"check --source-ports 9-8 127.0.0.1:80", []string{"--source-ports", "40000-40100"}},
+		{"check --ttl 0 127.0.0.1:80", []string{"--ttl", "from 1 to 255"}},
+		{"check --syn-options plan9 127.0.0.1:80", []string{"--syn-options", "plan9", "windows"}},
+		{"check --method connect --syn-options linux 127.0.0.1:80", []string{"--syn-options", "--method raw"}},
+		{"check --send-eth --mark 7 127.0.0.1:80", []string{"--mark", "--send-eth", "leave one of them out"}},
+		{"check -S ::1 127.0.0.1:80", []string{"IPv4 address", "-S allows IPv6 only"}},
+		{"check -4 -S ::1 localhost:80", []string{"-S ::1 and -4 exclude each other"}},
+		{"check - -f -", []string{"standard input (-) is named twice"}},
+		{"doctor 127.0.0.0/24:80", []string{`"127.0.0.0/24:80"`, "256 endpoints", "one address"}},
+		{"doctor 127.0.0.1:80-81", []string{"2 endpoints"}},
+		{"doctor [fe80::1%nolink9]:80", []string{`no interface "nolink9"`}},
 		{"check -p 80-70 127.0.0.1", []string{"-p", "ends before it begins"}},
 		{"check -4 [::1]:80", []string{"IPv6 address", "leave -4 out"}},
 		{"check -6 127.0.0.1:80", []string{"IPv4 address", "leave -6 out"}},
@@ -79,7 +96,7 @@ func TestHelp(t *testing.T) {
 		}
 	}
 	o := tool(t, "check", "--help")
-	contains(t, o.stdout, "0  every target is open", "130, 143  ended by SIGINT, SIGTERM")
+	contains(t, o.stdout, "0  every target is open", "129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM")
 }
 
 // TestExamplesParse holds the examples of the help texts to the flags that there are.

@@ -99,16 +99,20 @@ func (f *doctorFlags) subject(ctx context.Context, args []string) (s doctor.Subj
 	if len(args) == 0 {
 		return s, nil
 	}
-	if f.only4 && f.only6 {
-		return s, errBothFamilies
-	}
 	s.Name = args[0]
-	lookup := check.Lookup{Network: network(f.only4, f.only6), Interface: f.device.name}
-	hosts, err := check.ParseHosts(args, lookup)
+	lookup := check.Lookup{Interface: f.device.name}
+	if lookup.Network, lookup.Because, err = addressFamily(f.only4, f.only6, f.source); err != nil {
+		return s, err
+	}
+	lines := []target.Line{check.Argument(s.Name)}
+	hosts, err := check.ParseHosts(lines, lookup)
 	bare := errors.Is(err, target.ErrNoPorts)
 	if bare {
 		lookup.Ports, _ = target.ParsePorts("1") // any: it is not used
-		hosts, err = check.ParseHosts(args, lookup)
+		hosts, err = check.ParseHosts(lines, lookup)
+	}
+	if err == nil {
+		err = hosts[0].Single()
 	}
 	if err != nil {
 		return s, err

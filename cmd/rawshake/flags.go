@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/rawshake/rawshake"
 	"github.com/rawshake/rawshake/cmd/rawshake/internal/exit"
 	"github.com/spf13/cobra"
 )
@@ -42,6 +45,50 @@ func (n *atLeast) Set(text string) error {
 	return nil
 }
 
+// bounded is a flag for a number between two others.
+type bounded struct{ value, least, most uint64 }
+
+func (n *bounded) String() string { return fmt.Sprint(n.value) }
+func (n *bounded) Type() string   { return "number" }
+
+func (n *bounded) Set(text string) error {
+	v, err := strconv.ParseUint(text, 0, 64)
+	if err != nil || v < n.least || v > n.most {
+		return fmt.Errorf("want a number from %d to %d", n.least, n.most)
+	}
+	n.value = v
+	return nil
+}
+
+// portRange is a flag for ports of ours.
+type portRange struct{ rawshake.PortRange }
+
+func (p *portRange) Type() string { return "ports" }
+
+func (p *portRange) String() string {
+	if p.PortRange == (rawshake.PortRange{}) {
+		return ""
+	}
+	return fmt.Sprintf("%d-%d", p.First, p.Last)
+}
+
+func (p *portRange) Set(text string) error {
+	first, last, isRange := strings.Cut(text, "-")
+	if !isRange {
+		last = first
+	}
+	a, errA := strconv.ParseUint(first, 10, 16)
+	b, errB := strconv.ParseUint(last, 10, 16)
+	if errA != nil || errB != nil || a == 0 || a > b {
+		return errors.New("want ports from 1 to 65535, as in 40000-40100")
+	}
+	p.PortRange = rawshake.PortRange{First: uint16(a), Last: uint16(b)}
+	return nil
+}
+
+// styles are the values of --syn-options.
+var styles = []string{"mss", "linux", "windows", "bsd", "none"}
+
 // address is a flag for an IP address.
 type address struct{ netip.Addr }
 
@@ -74,6 +121,27 @@ func (d *device) Set(name string) error {
 	}
 	d.name = name
 	return nil
+}
+
+// addressFamily chooses the addresses of names: what -4 or -6 asks for, or what can be reached from the address of -S. It also returns the
+// flag that says so.
+func addressFamily(only4, only6 bool, source address) (network, because string, err error) {
+	six := source.Unmap().Is6()
+	switch {
+	case only4 && only6:
+		return "", "", errBothFamilies
+	case source.IsValid() && (only4 && six || only6 && !six):
+		return "", "", exit.Usagef("-S %v and %s exclude each other: leave one of them out", source.Addr, map[bool]string{true: "-4", false: "-6"}[only4])
+	case only4:
+		return "ip4", "-4", nil
+	case only6:
+		return "ip6", "-6", nil
+	case source.IsValid() && six:
+		return "ip6", "-S", nil
+	case source.IsValid():
+		return "ip4", "-S", nil
+	}
+	return "ip", "", nil
 }
 
 var errBothFamilies = exit.Usagef("-4 and -6 exclude each other: leave both out to allow either family")

@@ -263,8 +263,8 @@ func TestLabCheckPath(t *testing.T) {
 		o.want(t, 3)
 		contains(t, o.stderr, "-S "+peer.V4.String()+" is not an address of this host", "ip addr")
 		o = tool(t, "check", "-J", "-S", second.String(), ep(peer.V6, 80))
-		o.want(t, 4)
-		contains(t, o.stdout, `"state":"unsent","reason":"no-source"`)
+		o.want(t, 3)
+		contains(t, o.stderr, "an IPv6 address, but -S allows IPv4 only")
 		wire.ExpectNothingElse(t)
 	})
 }
@@ -332,7 +332,10 @@ func TestLabCheckInterruptRaw(t *testing.T) {
 		if took, code := time.Since(start), cmd.ProcessState.ExitCode(); took > time.Second || code != 130 {
 			t.Errorf("exit code %d after %v", code, took)
 		}
-		golden(t, "stderr", stderr.String(), "interrupted after 1 probe: 1 open\n")
+		unasked := "interrupted after 1 probe: 1 open, 1 target not asked\n" // on a machine that is busy
+		if stderr.String() != unasked {
+			golden(t, "stderr", stderr.String(), "10.77.1.2:82 : sent 1, answered 0, pending 1\ninterrupted after 2 probes: 1 open, 1 pending\n")
+		}
 	})
 }
 
@@ -402,7 +405,7 @@ func TestLabCheckSummary(t *testing.T) {
 		}
 		o = tool(t, "check", "-c", "4", "--period", "20ms", "-t", "200ms", ep(peer.V4, 82))
 		o.want(t, 1)
-		golden(t, "stderr", o.stderr, "10.77.1.2:82 : sent 4, answered 0, loss 100.0%\n")
+		golden(t, "stderr", o.stderr, "10.77.1.2:82 : sent 4, answered 0, loss 100.0% (4 filtered)\n")
 	})
 }
 

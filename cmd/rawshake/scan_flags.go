@@ -91,7 +91,7 @@ func (f *scanFlags) register(cmd *cobra.Command) {
 	flags.BoolVar(&f.dryRun, "dry-run", false, "show targets, rate, time and routes, and send nothing")
 	flags.BoolVarP(&f.yes, "yes", "y", false, "start even a scan of more than 2^20 targets from a terminal")
 	flags.StringVar(&f.color, "color", "auto", "auto, always or never; NO_COLOR is honoured")
-	complete(cmd, "syn-options", "mss", "linux", "windows", "bsd", "none")
+	complete(cmd, "syn-options", styles...)
 	complete(cmd, "show", "open", "closed", "unreachable", "filtered", "unsent", "all")
 	complete(cmd, "progress", "auto", "bar", "log", "off")
 	complete(cmd, "color", term.Modes...)
@@ -132,6 +132,7 @@ func (f *scanFlags) chooseTargets(args []string) func(*cobra.Command, *pass.Opti
 		if o.Targets, err = f.input(cmd, args); err != nil {
 			return err
 		}
+		o.Targets.Interface = f.device.name
 		if o.Resume != nil {
 			o.Targets.Pinned = pinned(o.Resume)
 		}

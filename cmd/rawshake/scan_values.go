@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/rawshake/rawshake"
 	"github.com/rawshake/rawshake/scan/filter"
 	"github.com/rawshake/rawshake/scan/output"
 	"github.com/rawshake/rawshake/scan/pace"
@@ -27,21 +25,6 @@ func (r *rate) Set(text string) error {
 		return err
 	}
 	*r = rate(text)
-	return nil
-}
-
-// bounded is a flag for a number between two others.
-type bounded struct{ value, least, most uint64 }
-
-func (n *bounded) String() string { return fmt.Sprint(n.value) }
-func (n *bounded) Type() string   { return "number" }
-
-func (n *bounded) Set(text string) error {
-	v, err := strconv.ParseUint(text, 0, 64)
-	if err != nil || v < n.least || v > n.most {
-		return fmt.Errorf("want a number from %d to %d", n.least, n.most)
-	}
-	n.value = v
 	return nil
 }
 
@@ -66,32 +49,6 @@ func (p patience) config() time.Duration {
 		return -1
 	}
 	return time.Duration(p)
-}
-
-// portRange is a flag for ports of ours.
-type portRange struct{ rawshake.PortRange }
-
-func (p *portRange) Type() string { return "ports" }
-
-func (p *portRange) String() string {
-	if p.PortRange == (rawshake.PortRange{}) {
-		return ""
-	}
-	return fmt.Sprintf("%d-%d", p.First, p.Last)
-}
-
-func (p *portRange) Set(text string) error {
-	first, last, isRange := strings.Cut(text, "-")
-	if !isRange {
-		last = first
-	}
-	a, errA := strconv.ParseUint(first, 10, 16)
-	b, errB := strconv.ParseUint(last, 10, 16)
-	if errA != nil || errB != nil || a == 0 || a > b {
-		return errors.New("want ports from 1 to 65535, as in 40000-40100")
-	}
-	p.PortRange = rawshake.PortRange{First: uint16(a), Last: uint16(b)}
-	return nil
 }
 
 func parseFailOn(list string) (filter.States, error) {

@@ -123,7 +123,7 @@ func (f *targetFlags) load(cmd *cobra.Command, args []string) (set *targets.Set,
 	if err != nil {
 		return nil, o, err
 	}
-	set, err = in.Load(cmd.Context())
+	set, err = in.Read(cmd.Context())
 	return set, f.order(cmd), err
 }
 

@@ -17,6 +17,11 @@ carry a port or ports: 10.0.0.1:443, [2001:db8::/112]:80, example.net:8000-8100.
 is its label and goes to its records. Names are resolved once; several that share an address are one target, and its records have the
 first in the alphabet. Addresses that no service can have (multicast, broadcast, 0.0.0.0/8, 240.0.0.0/4) are left out of wider targets.`
 
+// portsHelp says what -p takes.
+const portsHelp = "ports of targets that name none, as in 22,80,8000-8100; -1024, 60000- and - (every port) have open ends"
+
+var errStdinTwice = exit.Usagef("standard input (-) is named twice: it can be read once")
+
 // targetFlags are the flags that say which targets, and in which order.
 type targetFlags struct {
 	ports        string
@@ -34,7 +39,7 @@ type targetFlags struct {
 func (f *targetFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringVarP(&f.ports, "ports", "p", "", "ports of targets that name none, as in 22,80,8000-8100; - is every port")
+	flags.StringVarP(&f.ports, "ports", "p", "", portsHelp)
 	flags.StringArrayVarP(&f.files, "file", "f", nil, "file with a target a line, - for standard input; may be given again")
 	flags.StringArrayVar(&f.exclude, "exclude", nil, "target that is left out; may be given again")
 	flags.StringArrayVar(&f.excludeFiles, "exclude-file", nil, "file of targets that are left out; may be given again")
@@ -58,7 +63,7 @@ func (f *targetFlags) input(cmd *cobra.Command, args []string) (in targets.Input
 	case f.only4 && f.only6:
 		return in, errBothFamilies
 	case in.StdinTwice():
-		return in, exit.Usagef("standard input (-) is named twice: it can be read once")
+		return in, errStdinTwice
 	case f.ports == "":
 		return in, nil
 	}

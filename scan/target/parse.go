@@ -210,6 +210,9 @@ func parseName(host string) (d described, problem string) {
 			"(an international name in its xn-- form)"
 	}
 	name := strings.ToLower(strings.TrimSuffix(host, "."))
+	if strings.HasPrefix(name, "-") {
+		return d, "not a name: a name does not begin with a hyphen"
+	}
 	if len(name) > 253 || strings.HasPrefix(name, ".") || strings.Contains(name, "..") || name == "" {
 		return d, "not a name: a name is at most 253 characters, and none of its labels is empty"
 	}

@@ -1,6 +1,7 @@
 package target_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -128,6 +129,8 @@ func TestBrokenTargets(t *testing.T) {
 		{"http://www.example.net/", "a URL is not a target"},
 		{"www..example.net", "not a name"},
 		{".", "not a name"},
+		{"-", "does not begin with a hyphen"},
+		{"--trace:80", "does not begin with a hyphen"},
 		{"bücher.example", "its xn-- form"},
 		{"two words", "neither an address nor a name"},
 		{strings.Repeat("a.", 127) + "a.b", "at most 253 characters"},
@@ -162,12 +165,12 @@ func TestLoose(t *testing.T) {
 	}
 }
 
-// TestZones: the zones that targets have, and the link-local address that lacks one, also in the middle of a prefix.
+// TestZones: an address of each zone that targets have, and the link-local address that lacks one, also in the middle of a prefix.
 func TestZones(t *testing.T) {
 	for _, test := range []struct{ targets, zones, unzoned string }{
 		{"10.0.0.1 2001:db8::1", "", ""},
-		{"fe80::1%eth0 fe80::2%eth0 ::1%lo", "eth0 lo", ""},
-		{"fe80::1%eth0 fe80::2", "eth0", "fe80::2"},
+		{"fe80::1%eth0 fe80::2%eth0 ::1%lo", "[fe80::1%eth0 ::1%lo]", ""},
+		{"fe80::1%eth0 fe80::2", "[fe80::1%eth0]", "fe80::2"},
 		{"2001:db8::1 fe80::5-fe80::9 ff02::1", "", "fe80::5"},
 		{"fe7f:ffff:ffff:ffff:ffff:ffff:ffff:fff0-fe80::9", "", "fe80::"},
 		{"febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
@@ -180,7 +183,7 @@ func TestZones(t *testing.T) {
 			}
 		}
 		sp := compile(t, &s)
-		if got := strings.Join(sp.Zones(), " "); got != test.zones {
+		if got := fmt.Sprint(sp.Zoned()); got != cmp.Or(test.zones, "[]") {
 			t.Errorf("%s: zones %q, want %q", test.targets, got, test.zones)
 		}
 		a, ok := sp.Unzoned()

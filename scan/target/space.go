@@ -45,14 +45,14 @@ func (s *Space) Refused() uint64 { return s.tally.refused }
 // error that says so; nil if there is none.
 func (s *Space) Loose() (n uint64, first *Error) { return s.loose.count, s.loose.first }
 
-// Zones returns the zones of the targets, each once.
-func (s *Space) Zones() (zones []string) {
-	for _, p := range s.six {
+// Zoned returns one address of each zone that the targets have.
+func (s *Space) Zoned() (one []netip.Addr) {
+	for i, p := range s.six {
 		if p.zone != "" && p.size() > 0 {
-			zones = append(zones, p.zone)
+			one = append(one, s.At(s.base[i]).Addr())
 		}
 	}
-	return zones
+	return one
 }
 
 // Unzoned returns a link-local address among the targets that has no zone, if there is one.

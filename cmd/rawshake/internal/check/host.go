@@ -10,56 +10,68 @@ import (
 	"strings"
 
 	"github.com/rawshake/rawshake/cmd/rawshake/internal/exit"
+	"github.com/rawshake/rawshake/cmd/rawshake/internal/targets"
 	"github.com/rawshake/rawshake/scan/target"
 )
 
 // MaxTargets is the most endpoints of one check: each has figures of its own. A scan has no such limit.
 const MaxTargets = 1 << 20
 
+// MaxHosts is the most TARGETs, each of which takes some 6 kB.
+const MaxHosts = 1 << 16
+
 // Lookup says how TARGET arguments become endpoints.
 type Lookup struct {
 	Ports        target.Ports    // of targets without a port of their own
 	Network      string          // "ip", "ip4" or "ip6": which addresses count
+	Because      string          // the flag that says so: "-4"
 	AllAddresses bool            // every address of a name, or the first
 	Resolver     target.Resolver // if nil, net.DefaultResolver
 	Interface    string          // -I: gives link-local addresses their zone
 }
 
-// Host is one TARGET argument: an address or a name with its ports, or a range of addresses.
+// Host is one TARGET: an address or a name with its ports, or a range of addresses.
 type Host struct {
-	text   string
+	line   target.Line
 	lookup Lookup
 	space  *target.Space // its endpoints; nil for a name, which is resolved when the check begins
 }
 
-// ParseHosts reads TARGET arguments. Nothing is resolved yet; errors are of usage.
-func ParseHosts(args []string, l Lookup) ([]Host, error) {
+// Argument is a TARGET of the command line.
+func Argument(text string) target.Line { return target.Line{Target: text} }
+
+// ParseHosts reads TARGETs. Nothing is resolved yet; errors are of usage.
+func ParseHosts(lines []target.Line, l Lookup) ([]Host, error) {
+	if len(lines) > MaxHosts {
+		return nil, exit.Usagef("%d TARGETs, and a check takes at most %d: name fewer, or use `rawshake scan`", len(lines), MaxHosts)
+	}
 	var hosts []Host
 	var size uint64
-	for _, arg := range args {
-		h, err := parseHost(arg, l)
+	for _, line := range lines {
+		h, err := parseHost(line, l)
 		if err != nil {
-			return nil, err
+			return nil, exit.With(exit.Usage, targets.Labelled("target", err))
 		}
 		hosts = append(hosts, h)
-		if h.space != nil {
-			size += h.space.Size()
+		if size++; h.space != nil {
+			size += h.space.Size() - 1
 		}
 		if size > MaxTargets {
-			return nil, exit.Usagef("target %q: with it there are more than %d targets: name fewer, or use `rawshake scan`", arg, MaxTargets)
+			return nil, exit.With(exit.Usage, targets.Labelled("target",
+				h.problem("with it there are more than %d targets: name fewer, or use `rawshake scan`", MaxTargets)))
 		}
 	}
 	return hosts, nil
 }
 
-func parseHost(arg string, l Lookup) (Host, error) {
-	h := Host{text: arg, lookup: l}
+func parseHost(line target.Line, l Lookup) (Host, error) {
+	h := Host{line: line, lookup: l}
 	space, err := h.compile(context.Background(), offline{})
 	if errors.Is(err, errOffline) {
 		return h, nil
 	}
 	if err != nil {
-		return h, exit.With(exit.Usage, fmt.Errorf("target %w", err))
+		return h, err
 	}
 	h.space = space
 	return h, h.check()
@@ -68,23 +80,29 @@ func parseHost(arg string, l Lookup) (Host, error) {
 // check finds what an address cannot be asked with.
 func (h Host) check() error {
 	four, six := h.space.Families()
-	switch {
+	switch because := h.lookup.Because; {
 	case h.lookup.Network == "ip4" && six:
-		return exit.Usagef("target %q: an IPv6 address, but -4 allows IPv4 only: leave -4 out", h.text)
+		return h.problem("an IPv6 address, but %s allows IPv4 only: leave %[1]s out", because)
 	case h.lookup.Network == "ip6" && four:
-		return exit.Usagef("target %q: an IPv4 address, but -6 allows IPv6 only: leave -6 out", h.text)
+		return h.problem("an IPv4 address, but %s allows IPv6 only: leave %[1]s out", because)
 	case h.space.Size() == 0:
-		return exit.Usagef("target %q: no address that a service can have", h.text)
+		return h.problem("no address that a service can have")
 	}
-	if a := h.space.At(0).Addr(); a.Is6() && a.IsLinkLocalUnicast() && a.Zone() == "" && h.lookup.Interface == "" {
-		return exit.Usagef("target %q: a link-local address needs its interface: write [%v%%eth0]:%d, or name it with -I", h.text, a, h.space.At(0).Port())
+	var e *target.Error
+	if errors.As(targets.CheckZones(h.space, h.lookup.Interface), &e) {
+		return h.problem("%s", e.Problem)
 	}
 	return nil
 }
 
+// problem is an error about this host.
+func (h Host) problem(format string, args ...any) error {
+	return &target.Error{File: h.line.File, Line: h.line.Number, Text: h.line.Target, Problem: fmt.Sprintf(format, args...)}
+}
+
 func (h Host) compile(ctx context.Context, r target.Resolver) (*target.Space, error) {
 	spec := target.Spec{Ports: h.lookup.Ports, AllAddresses: h.lookup.AllAddresses, Network: h.lookup.Network, Resolver: r}
-	if err := spec.Add(h.text); err != nil {
+	if err := spec.AddLine(h.line); err != nil {
 		return nil, err
 	}
 	return spec.Compile(ctx)
@@ -107,6 +125,14 @@ func (h Host) resolve(ctx context.Context) (*target.Space, error) {
 	return space, err
 }
 
+// Single fails for a host that is more than one endpoint.
+func (h Host) Single() error {
+	if n := h.size(); n > 1 {
+		return exit.With(exit.Usage, targets.Labelled("target", h.problem("%d endpoints: write one address or name, with one port", n)))
+	}
+	return nil
+}
+
 // First returns the first endpoint. The error is the resolver's.
 func (h Host) First(ctx context.Context) (netip.AddrPort, error) {
 	space, err := h.resolve(ctx)
@@ -121,21 +147,53 @@ func (h Host) nameOf(port uint16) string {
 	if h.space != nil {
 		return ""
 	}
-	name, _, _ := strings.Cut(h.text, ":")
+	name, _, _ := strings.Cut(h.line.Target, ":")
 	return name + ":" + strconv.Itoa(int(port))
 }
 
-// unresolvedNames are the targets that a name stands for that did not resolve: one for each port.
-func (h Host) unresolvedNames() []string {
-	ports := h.lookup.Ports
-	if _, own, ok := strings.Cut(h.text, ":"); ok {
-		ports, _ = target.ParsePorts(own) // parseHost has read it
+// ports are those of a name.
+func (h Host) ports() target.Ports {
+	if _, own, ok := strings.Cut(h.line.Target, ":"); ok {
+		ports, _ := target.ParsePorts(own) // parseHost has read it
+		return ports
 	}
-	var names []string
-	for port := range ports.All() {
-		names = append(names, h.nameOf(port))
+	return h.lookup.Ports
+}
+
+// size is how many endpoints there are, as far as that is known before a name is resolved.
+func (h Host) size() uint64 {
+	if h.space != nil {
+		return h.space.Size()
 	}
-	return names
+	return uint64(h.ports().Len())
+}
+
+// columnWidth is how wide the longest text of an endpoint is, as far as that is known; 0 if there is only one to write.
+func columnWidth(hosts []Host) (width int) {
+	if len(hosts) == 1 && hosts[0].size() == 1 && !hosts[0].lookup.AllAddresses {
+		return 0
+	}
+	for _, h := range hosts {
+		width = max(width, h.width())
+	}
+	return min(width, widest)
+}
+
+// widest bounds the column: a longer target is written whole, out of column.
+const widest = 60
+
+func (h Host) width() (width int) {
+	if h.space == nil { // names have an IPv4 address, most often
+		const address = len(" (255.255.255.255:)")
+		for port := range h.ports().All() {
+			width = max(width, len(h.nameOf(port))+address+len(strconv.Itoa(int(port))))
+		}
+		return width
+	}
+	for i := range min(h.space.Size(), 1024) { // those behind are rarely longer
+		width = max(width, len(h.space.At(i).String()))
+	}
+	return width
 }
 
 // offline is a resolver that only tells names from addresses.

@@ -12,9 +12,16 @@ type output struct {
 	stdout, stderr io.Writer
 	json           bool // JSON lines, else text
 	quiet          bool // no records
-	numbered       bool // text lines begin with the number of the probe
+	numbered       bool // verdicts have the number of the probe
 	text           record.Text
 	buf            []byte
+}
+
+func newOutput(o Options) output {
+	return output{
+		stdout: o.Stdout, stderr: o.Stderr, json: o.JSON, quiet: o.Quiet, numbered: o.Count != 1,
+		text: record.Text{Color: o.Color, Width: columnWidth(o.Hosts)},
+	}
 }
 
 // record writes one verdict.
@@ -25,7 +32,7 @@ func (o *output) record(r *record.Record, seq int) error {
 	o.buf = o.buf[:0]
 	switch {
 	case o.json:
-		o.buf = append(r.AppendJSON(o.buf), '\n')
+		o.buf = append(o.appendJSON(o.buf, r, seq), '\n')
 	case o.numbered:
 		o.buf = fmt.Appendf(o.buf, "[%d]  ", seq)
 		fallthrough
@@ -36,17 +43,34 @@ func (o *output) record(r *record.Record, seq int) error {
 	return err
 }
 
-// summaries writes the figures of every endpoint: they are data for a program, and a remark for people.
+// appendJSON appends the record with the number of the probe, which is not a field of records: a scan has no such thing.
+func (o *output) appendJSON(dst []byte, r *record.Record, seq int) []byte {
+	dst = r.AppendJSON(dst)
+	if !o.numbered {
+		return dst
+	}
+	return fmt.Appendf(dst[:len(dst)-1], `,"seq":%d}`, seq)
+}
+
+// summaries writes figures: they are data for a program, and a remark for people.
 func (o *output) summaries(all []record.Summary) error {
+	if !o.json {
+		return o.figures(all)
+	}
 	for i := range all {
-		w := o.stderr
-		o.buf = o.buf[:0]
-		if o.json {
-			w, o.buf = o.stdout, append(all[i].AppendJSON(o.buf), '\n')
-		} else {
-			o.buf = all[i].AppendText(o.buf)
+		o.buf = append(all[i].AppendJSON(o.buf[:0]), '\n')
+		if _, err := o.stdout.Write(o.buf); err != nil {
+			return err
 		}
-		if _, err := w.Write(o.buf); err != nil {
+	}
+	return nil
+}
+
+// figures writes figures for people.
+func (o *output) figures(all []record.Summary) error {
+	for i := range all {
+		o.buf = all[i].AppendText(o.buf[:0])
+		if _, err := o.stderr.Write(o.buf); err != nil {
 			return err
 		}
 	}

@@ -1,9 +1,8 @@
 package check
 
 import (
-	"time"
-
 	"github.com/rawshake/rawshake"
+	"github.com/rawshake/rawshake/match"
 	"github.com/rawshake/rawshake/scan/record"
 )
 
@@ -21,7 +20,14 @@ func Record(r rawshake.Result, name string) record.Record {
 	return rec
 }
 
-// unresolvedRecord is the record of a target whose name did not resolve.
-func unresolvedRecord(name string, err error, now time.Time) record.Record {
-	return record.Record{Time: now, Name: name, State: rawshake.Unsent, Err: err.Error()}
+// record is the record of an outcome that is not an error.
+func (o *outcome) record() record.Record {
+	rec := record.Record{Time: now(), Name: o.name, Target: o.target, State: rawshake.Unsent, Reason: match.NoName}
+	if o.dns == nil {
+		rec = Record(o.result, o.name)
+	} else {
+		rec.Err = o.dns.Error()
+	}
+	rec.Label = o.label
+	return rec
 }

@@ -52,7 +52,9 @@ type run struct {
 // outcome is a verdict, or why there is none.
 type outcome struct {
 	host   int
+	target netip.AddrPort // without an address when the name did not resolve
 	name   string
+	label  string
 	seq    int
 	result rawshake.Result
 	err    error // the prober could not do its job
@@ -64,12 +66,11 @@ type outcome struct {
 func Run(ctx context.Context, o Options) (err error) {
 	r := &run{
 		Options:  o,
-		out:      output{stdout: o.Stdout, stderr: o.Stderr, json: o.JSON, quiet: o.Quiet, numbered: o.Count != 1},
+		out:      newOutput(o),
 		places:   make(chan struct{}, o.Parallel),
 		lookups:  make(chan struct{}, lookups),
 		outcomes: make(chan outcome),
 	}
-	r.out.text.Color = o.Color
 	if o.Trace || o.Pcap != "" {
 		r.Probe.Trace = func(p rawshake.TracePacket) { r.packets.Add(p.Time, p.Out, p.Data) }
 	}
@@ -100,16 +101,25 @@ func openError(c rawshake.Config, err error) error {
 func (r *run) run(parent context.Context) (err error) {
 	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
+	requests, forget := figuresRequests()
+	defer forget()
 	go r.feed(ctx)
-	for o := range r.outcomes {
-		if err != nil || (o.err != nil && parent.Err() != nil) {
-			continue
-		}
-		if err = r.take(o); err != nil {
-			cancel()
+	for {
+		select {
+		case o, more := <-r.outcomes:
+			switch {
+			case !more:
+				return err
+			case err != nil || (o.err != nil && parent.Err() != nil): // it stays pending
+				continue
+			}
+			if err = r.take(o); err != nil {
+				cancel()
+			}
+		case <-requests:
+			r.progress()
 		}
 	}
-	return err
 }
 
 // take counts and writes one outcome.
@@ -120,14 +130,13 @@ func (r *run) take(o outcome) error {
 	if r.packets != nil {
 		r.packets.Flush() // the packets of a verdict before the verdict
 	}
+	rec := o.record()
 	if o.dns != nil {
 		r.totals.unresolved++
-		rec := unresolvedRecord(o.name, o.dns, now())
-		return r.wrote(r.out.record(&rec, o.seq))
+	} else {
+		r.warnConnect(o.result.Method)
+		r.totals.verdict(endpointKey{o.host, o.target}, o.result)
 	}
-	r.warnConnect(o.result.Method)
-	r.totals.verdict(endpointKey{o.host, o.result.Target}, o.name, o.result)
-	rec := Record(o.result, o.name)
 	return r.wrote(r.out.record(&rec, o.seq))
 }
 
@@ -157,14 +166,20 @@ func (r *run) host(ctx context.Context, i int, h Host, work *sync.WaitGroup) {
 		return
 	}
 	next := time.Now()
-	for seq := 0; (r.Count == 0 || seq < r.Count) && wait(ctx, next); seq++ {
-		for n := range space.Size() {
-			if !r.place(ctx) {
-				return
+	for seq := 0; r.Count == 0 || seq < r.Count; seq++ {
+		var begun uint64
+		for wait(ctx, next) && begun < space.Size() && r.place(ctx) {
+			at := space.At(begun)
+			o := outcome{host: i, target: at, name: h.nameOf(at.Port()), label: h.line.Label, seq: seq}
+			r.totals.begin(endpointKey{i, at}, o.name)
+			work.Go(func() { r.probe(ctx, o) })
+			begun++
+		}
+		if begun < space.Size() {
+			if seq == 0 {
+				r.totals.miss(space.Size() - begun)
 			}
-			at := space.At(n)
-			o := outcome{host: i, name: h.nameOf(at.Port()), seq: seq}
-			work.Go(func() { r.probe(ctx, at, o) })
+			return
 		}
 		next = later(next.Add(r.Period), time.Now())
 	}
@@ -189,18 +204,19 @@ func (r *run) place(ctx context.Context) bool {
 	}
 }
 
-func (r *run) probe(ctx context.Context, at netip.AddrPort, o outcome) {
-	o.result, o.err = r.prober.Probe(ctx, at)
+func (r *run) probe(ctx context.Context, o outcome) {
+	o.result, o.err = r.prober.Probe(ctx, o.target)
 	r.outcomes <- o // a reader that is slow holds back the next probes
 	<-r.places
 }
 
 func (r *run) unresolved(ctx context.Context, i int, h Host, err error) {
 	if ctx.Err() != nil {
+		r.totals.miss(h.size())
 		return
 	}
-	for _, name := range h.unresolvedNames() {
-		r.outcomes <- outcome{host: i, name: name, dns: err}
+	for port := range h.ports().All() {
+		r.outcomes <- outcome{host: i, target: netip.AddrPortFrom(netip.Addr{}, port), name: h.nameOf(port), label: h.line.Label, dns: err}
 	}
 }
 
@@ -223,14 +239,27 @@ func (r *run) finish(ctx context.Context, failed error, stats rawshake.Stats) er
 	return exit.Quietly(r.totals.code())
 }
 
-// summary writes the figures of repeated probes, and one line about many targets.
-func (r *run) summary(interrupted bool) error {
-	if r.Count != 1 {
-		if err := r.out.summaries(r.totals.summaries(now())); err != nil {
-			return exit.With(exit.System, fmt.Errorf("writing the summary: %w", err))
-		}
+// progress tells people how far it is.
+func (r *run) progress() {
+	if r.Count == 1 {
+		r.out.note("%v", &r.totals)
+		return
 	}
-	many := r.Count == 1 && !r.JSON && !r.Quiet && len(r.totals.endpoints)+r.totals.unresolved > 1
+	r.out.figures(r.totals.summaries(now(), every))
+}
+
+func every(*endpoint) bool { return true }
+
+// summary writes the figures of repeated probes and of those that were interrupted, and one line about many targets.
+func (r *run) summary(interrupted bool) error {
+	wanted := (*endpoint).unsettled
+	if r.Count != 1 {
+		wanted = every
+	}
+	if err := r.out.summaries(r.totals.summaries(now(), wanted)); err != nil {
+		return exit.With(exit.System, fmt.Errorf("writing the summary: %w", err))
+	}
+	many := r.Count == 1 && !r.JSON && !r.Quiet && uint64(len(r.totals.endpoints))+r.totals.unresolved > 1
 	switch {
 	case interrupted:
 		r.out.note("interrupted after %v", &r.totals)

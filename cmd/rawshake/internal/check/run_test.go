@@ -22,7 +22,7 @@ import (
 // options are a check of targets by connect.
 func options(t *testing.T, l Lookup, targets ...string) (o Options, stdout, stderr *bytes.Buffer) {
 	t.Helper()
-	hosts, err := ParseHosts(targets, l)
+	hosts, err := ParseHosts(arguments(targets...), l)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestSlowNameStopsNobody(t *testing.T) {
 	if err := Run(ctx, o); exit.Of(err) != exit.Interrupted {
 		t.Errorf("%v", err)
 	}
-	if got := stderr.String(); got != "interrupted after 1 probe: 1 open\n" {
+	if got := stderr.String(); got != fmt.Sprintf("interrupted after 1 probe: 1 open, %d targets not asked\n", 2*lookups) {
 		t.Errorf("%q", got)
 	}
 }

@@ -25,7 +25,8 @@ func result(target netip.AddrPort, s rawshake.State, why match.Reason, rtt time.
 
 func (t *totals) add(host int, results ...rawshake.Result) {
 	for _, r := range results {
-		t.verdict(endpointKey{host, r.Target}, "", r)
+		t.begin(endpointKey{host, r.Target}, "")
+		t.verdict(endpointKey{host, r.Target}, r)
 	}
 }
 
@@ -34,7 +35,7 @@ func TestExitCode(t *testing.T) {
 	for _, test := range []struct {
 		name       string
 		results    []rawshake.Result
-		unresolved int
+		unresolved uint64
 		want       exit.Code
 	}{
 		{"nothing", nil, 0, exit.OK},
@@ -71,11 +72,14 @@ func TestSummaries(t *testing.T) {
 		result(a, rawshake.Filtered, match.Timeout, 0), result(a, rawshake.Unreachable, match.HostUnreachable, 5*ms),
 		result(a, rawshake.Unsent, match.LossOfOurs, 0))
 	sum.add(2, result(a, rawshake.Filtered, match.Timeout, 0))
-	all := sum.summaries(time.Time{})
+	sum.begin(endpointKey{2, a}, "") // and no more is heard of it
+	all := sum.summaries(time.Time{}, every)
 	want := []record.Summary{
-		{Target: "192.0.2.1:443", Sent: 4, Received: 2, Min: 10 * ms, Avg: 15 * ms, Max: 20 * ms, Mdev: 5 * ms, P95: 20 * ms},
-		{Target: "192.0.2.2:443", Sent: 1, Received: 1, Min: 2 * ms, Avg: 2 * ms, Max: 2 * ms, P95: 2 * ms},
-		{Target: "192.0.2.1:443", Sent: 1},
+		{Target: "192.0.2.1:443", Addr: a, Sent: 4, Received: 2, Min: 10 * ms, Avg: 15 * ms, Max: 20 * ms, Mdev: 5 * ms, P95: 20 * ms,
+			Verdicts: [match.NumStates]uint64{match.Open: 1, match.Closed: 1, match.Filtered: 1, match.Unreachable: 1, match.Unsent: 1}},
+		{Target: "192.0.2.2:443", Addr: b, Sent: 1, Received: 1, Min: 2 * ms, Avg: 2 * ms, Max: 2 * ms, P95: 2 * ms,
+			Verdicts: [match.NumStates]uint64{match.Open: 1}},
+		{Target: "192.0.2.1:443", Addr: a, Sent: 2, Pending: 1, Verdicts: [match.NumStates]uint64{match.Filtered: 1}},
 	}
 	if len(all) != len(want) {
 		t.Fatalf("%d summaries", len(all))
@@ -88,7 +92,11 @@ func TestSummaries(t *testing.T) {
 	if loss := all[0].Loss(); loss != 0.5 {
 		t.Errorf("loss %v", loss)
 	}
-	const text = "192.0.2.1:443 : sent 4, answered 2, loss 50.0%, min/avg/max/mdev = 10.000/15.000/20.000/5.000 ms\n"
+	if pending := sum.summaries(time.Time{}, (*endpoint).unsettled); len(pending) != 1 || pending[0] != want[2] {
+		t.Errorf("pending: %+v", pending)
+	}
+	const text = "192.0.2.1:443 : sent 4, answered 2, loss 50.0% (1 open, 1 closed, 1 unreachable, 1 filtered, 1 unsent), " +
+		"min/avg/max/mdev = 10.000/15.000/20.000/5.000 ms\n"
 	if got := string(all[0].AppendText(nil)); got != text {
 		t.Errorf("%q, want %q", got, text)
 	}
@@ -101,8 +109,9 @@ func TestSummaryUntimed(t *testing.T) {
 	sum.add(0,
 		result(a, rawshake.Open, match.SYNACK, 10*ms), result(a, rawshake.Open, match.SYNACK, 0),
 		result(a, rawshake.Closed, match.RST, 0), result(a, rawshake.Open, match.SYNACK, 20*ms), result(a, rawshake.Filtered, match.Timeout, 0))
-	want := record.Summary{Target: "192.0.2.1:443", Sent: 5, Received: 4, Min: 10 * ms, Avg: 15 * ms, Max: 20 * ms, Mdev: 5 * ms, P95: 20 * ms}
-	if got := sum.summaries(time.Time{})[0]; got != want {
+	want := record.Summary{Target: "192.0.2.1:443", Addr: a, Sent: 5, Received: 4, Min: 10 * ms, Avg: 15 * ms, Max: 20 * ms, Mdev: 5 * ms, P95: 20 * ms,
+		Verdicts: [match.NumStates]uint64{match.Open: 3, match.Closed: 1, match.Filtered: 1}}
+	if got := sum.summaries(time.Time{}, every)[0]; got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 }
@@ -110,20 +119,31 @@ func TestSummaryUntimed(t *testing.T) {
 func TestTotalsString(t *testing.T) {
 	for _, test := range []struct {
 		results    []rawshake.Result
-		unresolved int
+		unresolved uint64
 		want       string
 	}{
 		{nil, 0, "0 probes"},
 		{[]rawshake.Result{result(a, rawshake.Open, match.SYNACK, 1)}, 0, "1 probe: 1 open"},
 		{[]rawshake.Result{result(a, rawshake.Filtered, match.Timeout, 0), result(a, rawshake.Open, match.SYNACK, 1), result(b, rawshake.Unsent, match.NoSource, 0)}, 2,
 			"3 probes: 1 open, 1 filtered, 1 unsent, 2 targets not resolved"},
-		{nil, 1, "0 probes: 1 targets not resolved"},
+		{nil, 1, "0 probes: 1 target not resolved"},
 	} {
 		sum := totals{unresolved: test.unresolved}
 		sum.add(0, test.results...)
 		if got := sum.String(); got != test.want {
 			t.Errorf("%q, want %q", got, test.want)
 		}
+	}
+}
+
+// TestInterruptedString: what has no verdict is not forgotten.
+func TestInterruptedString(t *testing.T) {
+	var sum totals
+	sum.add(0, result(a, rawshake.Open, match.SYNACK, 1))
+	sum.begin(endpointKey{1, b}, "")
+	sum.miss(1)
+	if got, want := sum.String(), "2 probes: 1 open, 1 pending, 1 target not asked"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 
@@ -145,8 +165,10 @@ func TestRecord(t *testing.T) {
 	if closed.Err != "" {
 		t.Errorf("a closed port has the error %q", closed.Err)
 	}
-	lost := unresolvedRecord("none.example:1", errors.New("no such host"), time.Time{})
-	if got := string(lost.AppendJSON(nil)); !strings.Contains(got, `"target":"none.example:1","state":"unsent","error":"no such host"`) {
+	o := outcome{name: "none.example:1", target: netip.AddrPortFrom(netip.Addr{}, 1), label: "edge", dns: errors.New("no such host")}
+	lost := o.record()
+	if got := string(lost.AppendJSON(nil)); !strings.Contains(got,
+		`"target":"none.example:1","port":1,"state":"unsent","reason":"name-unresolved","error":"no such host","label":"edge"`) {
 		t.Errorf("%s", got)
 	}
 }

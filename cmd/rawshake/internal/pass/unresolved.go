@@ -3,6 +3,7 @@
 package pass
 
 import (
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -52,7 +53,10 @@ func (u unresolved) records(fn func(*record.Record) error) error {
 			if u.shard.Size(position) == before {
 				continue
 			}
-			r := record.Record{Time: now, Name: n.Name + ":" + strconv.Itoa(int(port)), State: match.Unsent, Err: n.Err.Error(), Label: n.Label}
+			r := record.Record{
+				Time: now, Name: n.Name + ":" + strconv.Itoa(int(port)), Target: netip.AddrPortFrom(netip.Addr{}, port),
+				State: match.Unsent, Reason: match.NoName, Err: n.Err.Error(), Label: n.Label,
+			}
 			if err := fn(&r); err != nil {
 				return err
 			}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/rawshake/rawshake/match"
@@ -37,7 +38,7 @@ func TestUnresolved(t *testing.T) {
 			before := len(got)
 			u.records(func(r *record.Record) error {
 				got = append(got, r.Name)
-				if r.State != match.Unsent || r.Err != "no such host" || r.Label != "front" || r.Target.IsValid() {
+				if r.State != match.Unsent || r.Err != "no such host" || r.Label != "front" || r.Target.IsValid() || r.Reason != match.NoName || !strings.HasSuffix(r.Name, fmt.Sprint(":", r.Target.Port())) {
 					t.Errorf("%+v", r)
 				}
 				return nil

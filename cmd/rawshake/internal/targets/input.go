@@ -28,6 +28,7 @@ type Input struct {
 	Scope        string // file of what may be sent to; "": everything
 	Network      string // "ip4" or "ip6" leaves the other family out; "ip" takes both
 	AllAddresses bool   // every address of a name, or the first
+	Interface    string // -I: gives link-local addresses their zone
 	Stdin        io.Reader
 
 	// Pinned, if not nil, is what names resolved to when the scan began. Nothing is resolved then, and other names are left out.
@@ -42,23 +43,70 @@ type Set struct {
 	FirstOutside netip.AddrPort // one of them
 }
 
-// Load reads and resolves the targets. Errors carry their exit code.
+// Load reads and resolves the targets, which this host is to send to: it must have their interfaces. Errors carry their exit code.
 func (in Input) Load(ctx context.Context) (*Set, error) {
-	type loaded struct {
-		set *Set
-		err error
+	set, err := in.Read(ctx)
+	if err != nil {
+		return nil, err
 	}
-	done := make(chan loaded, 1)
-	go func() { // because a read from a terminal cannot be interrupted
-		set, err := in.load(ctx)
-		done <- loaded{set, err}
+	if err := CheckZones(set.Space, in.Interface); err != nil {
+		return nil, inputError(Labelled("target", err))
+	}
+	return set, nil
+}
+
+// Read reads and resolves the targets. Errors carry their exit code.
+func (in Input) Read(ctx context.Context) (*Set, error) {
+	return interruptible(ctx, func() (*Set, error) { return in.load(ctx) })
+}
+
+// interruptible lets ctx end what may wait for a terminal: a read from there cannot be interrupted.
+func interruptible[V any](ctx context.Context, read func() (V, error)) (V, error) {
+	type outcome struct {
+		value V
+		err   error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		v, err := read()
+		done <- outcome{v, err}
 	}()
 	select {
-	case l := <-done:
-		return l.set, l.err
+	case o := <-done:
+		return o.value, o.err
 	case <-ctx.Done():
-		return nil, exit.Ended(ctx)
+		var none V
+		return none, exit.Ended(ctx)
 	}
+}
+
+// Lines reads the targets one by one: those of Args, of files, and of standard input. They are not looked at.
+func (in Input) Lines(ctx context.Context) ([]target.Line, error) {
+	return interruptible(ctx, in.lines)
+}
+
+func (in Input) lines() (all []target.Line, err error) {
+	keep := func(l target.Line) error {
+		all = append(all, l)
+		return nil
+	}
+	readLines := func(name string, r io.Reader) error { return target.EachLine(name, r, keep) }
+	for _, arg := range in.Args {
+		if arg == Stdin {
+			err = in.read(Stdin, "TARGET", readLines)
+		} else {
+			err = keep(target.Line{Target: arg})
+		}
+		if err != nil {
+			return nil, inputError(err)
+		}
+	}
+	for _, name := range in.Files {
+		if err := in.read(name, "-f", readLines); err != nil {
+			return nil, inputError(err)
+		}
+	}
+	return all, nil
 }
 
 func (in Input) load(ctx context.Context) (*Set, error) {
@@ -102,14 +150,14 @@ func (in Input) steps(spec *target.Spec) (steps []func() error) {
 		if arg == Stdin {
 			add(func() error { return in.read(Stdin, "TARGET", spec.Read) })
 		} else {
-			add(func() error { return labelled("target", spec.Add(arg)) })
+			add(func() error { return Labelled("target", spec.Add(arg)) })
 		}
 	}
 	for _, name := range in.Files {
 		add(func() error { return in.read(name, "-f", spec.Read) })
 	}
 	for _, text := range slices.Concat(in.Exclude, in.otherFamily()) {
-		add(func() error { return labelled("--exclude", spec.Exclude(text)) })
+		add(func() error { return Labelled("--exclude", spec.Exclude(text)) })
 	}
 	for _, name := range in.ExcludeFiles {
 		add(func() error { return in.read(name, "--exclude-file", spec.ReadExclude) })
@@ -141,10 +189,11 @@ func (in Input) read(name, flag string, fn func(name string, r io.Reader) error)
 	return fn(name, f)
 }
 
-// labelled says what kind of argument is wrong.
-func labelled(kind string, err error) error {
-	if err == nil {
-		return nil
+// Labelled says what kind of argument is wrong, unless the error says that it is of a file, or of a target that is empty.
+func Labelled(kind string, err error) error {
+	var e *target.Error
+	if err == nil || errors.As(err, &e) && (e.File != "" || e.Text == "" && kind == "target") {
+		return err
 	}
 	return fmt.Errorf("%s %w", kind, err)
 }
@@ -177,7 +226,7 @@ func compileError(ctx context.Context, err error) error {
 	case errors.As(err, &names):
 		return exit.With(exit.Unresolved, fmt.Errorf("--exclude: %w", err))
 	case errors.Is(err, target.ErrNoPorts):
-		return exit.With(exit.Usage, fmt.Errorf("target %w", err))
+		return inputError(Labelled("target", err))
 	}
 	return inputError(err)
 }

@@ -20,6 +20,13 @@ func (s *Set) Remarks() []string {
 		e := target.Error{File: u.File, Line: u.Line, Text: u.Name, Problem: fmt.Sprintf("does not resolve: %v", u.Err)}
 		lines = append(lines, e.Error())
 	}
+	if n, first := s.Loose(); n > 0 {
+		line := first.Error()
+		if n > 1 {
+			line += fmt.Sprintf("; and so have %d more", n-1)
+		}
+		lines = append(lines, line)
+	}
 	add(s.Duplicates(), " named more than once: merged")
 	add(s.Excluded(), " excluded")
 	add(s.Refused(), " refused, because no service can have such an address (multicast, broadcast, 0.0.0.0/8, 240.0.0.0/4, ::): "+
