@@ -19,10 +19,21 @@ func (r *Routes) resolve(table *routeTable, dst netip.Addr, oif int) *answer {
 		links, _ := r.conn.links()
 		route, err = r.ask(links, dst, oif)
 	}
+	if err == nil && table.links[oif].loopback() && !r.own(table.links, dst) {
+		err = unix.ENETUNREACH
+	}
 	if err != nil {
 		return &answer{err: err}
 	}
 	return &answer{route: route, self: route.Kind == Local && route.Source == dst}
+}
+
+// own reports whether an address is of this host. Asked for lo, the kernel
+// says that any IPv4 address is on that link (ip_route_output_key_hash_rcu),
+// and drops there what is not its own as a martian.
+func (r *Routes) own(links map[int]linkInfo, dst netip.Addr) bool {
+	route, err := r.ask(links, dst, 0)
+	return err == nil && route.Kind == Local
 }
 
 // errNewLink says that a route leads to an interface that the table does not

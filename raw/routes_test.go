@@ -238,6 +238,20 @@ func TestLabRouteFields(t *testing.T) {
 	}
 }
 
+// TestLabLoopbackLeadsNowhere: by the loopback interface one gets to this host alone.
+func TestLabLoopbackLeadsNowhere(t *testing.T) {
+	crookedRoutes(t)
+	r := openTestRoutes(t, RouteConfig{Interface: "lo"})
+	for dst, want := range map[string]error{
+		"127.0.0.1": nil, "::1": nil, "10.9.0.1": nil, "10.70.0.9": nil, "10.9.0.2": unix.ENETUNREACH, "198.51.100.1": unix.ENETUNREACH,
+		"2600::1": unix.ENETUNREACH,
+	} {
+		if route, err := r.Lookup(netip.MustParseAddr(dst)); err != want {
+			t.Errorf("%s: %+v, %v; want %v", dst, route, err, want)
+		}
+	}
+}
+
 func linkLocalOf(t testing.TB, name string) netip.Addr {
 	t.Helper()
 	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
