@@ -18,6 +18,20 @@ type PortRange struct{ First, Last uint16 }
 // String returns the range as in "40000-40010".
 func (r PortRange) String() string { return fmt.Sprintf("%d-%d", r.First, r.Last) }
 
+// RangeError says that a range has too few free ports.
+type RangeError struct {
+	Range        PortRange
+	Free, Needed int
+}
+
+func (e *RangeError) Error() string {
+	size := int(e.Range.Last) - int(e.Range.First) + 1
+	if size < e.Needed {
+		return fmt.Sprintf("it takes %d source ports, and the range %v has %d: widen it to %d or more", e.Needed, e.Range, size, e.Needed)
+	}
+	return fmt.Sprintf("it takes %d source ports, and %d of the range %v are free: widen it, or see who has them with `ss -tanp`", e.Needed, e.Free, e.Range)
+}
+
 // Guard owns TCP ports and keeps the kernel silent on them: segments that
 // arrive there are dropped before anything answers, while packet sockets and
 // raw sockets still see them. Without it the kernel would reset each
@@ -51,7 +65,7 @@ func OpenGuard(v6 bool, ports PortRange, n int, device string) (*Guard, error) {
 
 // OpenGuards owns n distinct ports, the same numbers in both families if both
 // are asked for. In a range, ports that are taken are passed over; a range
-// without n free ports is an error that names it.
+// without n free ports is a *RangeError.
 //
 // The device is the interface that the segments will arrive by, or "". It
 // matters only in a VRF, whose segments do not find a wildcard listener
@@ -146,7 +160,7 @@ func (o *opener) openIn(ports PortRange, n int) error {
 		}
 	}
 	if len(o.g.ports) < n {
-		return fmt.Errorf("only %d of the %d ports %v are free, %d are needed: widen the range, or see who has them with `ss -tanp`", len(o.g.ports), size, ports, n)
+		return &RangeError{ports, len(o.g.ports), n}
 	}
 	return nil
 }

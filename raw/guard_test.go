@@ -158,8 +158,8 @@ func TestLabGuardRange(t *testing.T) {
 		n     int
 		want  string
 	}{
-		{PortRange{taken - 1, taken + 1}, 1, fmt.Sprintf("only 0 of the 3 ports %d-%d are free, 1 are needed", taken-1, taken+1)},
-		{PortRange{50000, 50001}, 3, "only 2 of the 2 ports 50000-50001 are free, 3 are needed"},
+		{PortRange{taken - 1, taken + 1}, 1, fmt.Sprintf("it takes 1 source ports, and 0 of the range %d-%d are free: widen it", taken-1, taken+1)},
+		{PortRange{50000, 50001}, 3, "it takes 3 source ports, and the range 50000-50001 has 2: widen it to 3 or more"},
 		{PortRange{50001, 50000}, 1, "source ports 50001-50000"},
 		{PortRange{0, 5}, 1, "source ports 0-5"},
 	} {

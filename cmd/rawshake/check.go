@@ -1,7 +1,6 @@
 package main
 
 import (
-	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -112,7 +111,7 @@ func (f *checkFlags) register(cmd *cobra.Command) {
 	flags.BoolVar(&f.allAddresses, "all-addresses", false, "probe every address of a name, not the first alone")
 	flags.VarP(&f.source, "source", "S", "source address")
 	flags.VarP(&f.device, "interface", "I", "interface to send from")
-	flags.Var(&f.sourcePorts, "source-ports", "ports to send from, as in 40000-40063; the kernel chooses if not given")
+	flags.Var(&f.sourcePorts, "source-ports", sourcePortsHelp+"; a target has as many probes on their way at a time")
 	flags.Var(&f.ttl, "ttl", "TTL or hop limit of what is sent")
 	flags.Var(&f.tos, "tos", "TOS byte or traffic class of what is sent")
 	flags.Var(&f.mark, "mark", "mark of what is sent (SO_MARK), for policy routing; 0x may stand before it")
@@ -200,7 +199,7 @@ func (f *checkFlags) probe(cmd *cobra.Command) (c rawshake.Config, err error) {
 		Timeout: time.Duration(f.timeout), Attempts: f.attempts.value,
 		Schedule: f.schedule(), Source: f.source.Addr, Interface: f.device.name, MaxInFlight: f.parallel.value,
 		SourcePorts: f.sourcePorts.PortRange, TTL: uint8(f.ttl.value), TOS: uint8(f.tos.value), Mark: uint32(f.mark.value),
-		Logger: slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Logger: term.Logger(cmd.ErrOrStderr(), cmd.CommandPath()),
 	}
 	if c.Options, err = craft.ParseStyle(f.style); err != nil {
 		return c, exit.Usagef("--syn-options: %w", err)

@@ -19,6 +19,12 @@ func TestUsageErrors(t *testing.T) {
 		says []string
 	}{
 		{"chek", []string{`"chek"`, "did you mean check?"}},
+		{"help nosuch", []string{`no command "nosuch"`, "the commands are check, "}},
+		{"help chek", []string{"did you mean check?"}},
+		{"help targets nosuch", []string{`no command "nosuch"`, "count, expand, lint"}},
+		{"demo extra", []string{`there are no arguments: leave "extra" out`}},
+		{"version 1", []string{`leave "1" out`}},
+		{"scan --seed -1 127.0.0.1:80", []string{"--seed", "from 0 to 2^64-1"}},
 		{"frobnicate", []string{`"frobnicate"`, "the commands are check, "}},
 		{"check", []string{"no TARGET", "host:port"}},
 		{"check localhost", []string{`"localhost"`, "names no port", "-p 80,443"}},
@@ -87,7 +93,7 @@ func TestUsageErrors(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, args := range [][]string{{}, {"--help"}, {"help", "check"}, {"check", "--help"}, {"doctor", "-h"}, {"demo", "-h"}, {"version", "-h"}} {
+	for _, args := range [][]string{{}, {"--help"}, {"help"}, {"help", "check"}, {"help", "targets", "count"}, {"check", "--help"}, {"doctor", "-h"}, {"demo", "-h"}, {"version", "-h"}} {
 		o := tool(t, args...)
 		o.want(t, 0)
 		contains(t, o.stdout, "Usage:", "Examples:\n  rawshake ")

@@ -13,11 +13,11 @@ func newDemo() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Probe an open, a closed and a silent port on loopback and show every packet",
-		Long: `demo makes three ports on loopback, one open, one closed, one silent, probes them and shows the packets of each exchange
-with what they mean. It needs no network. It needs CAP_NET_RAW, like every half-open probe.`,
+		Long: `demo makes an open, a closed and a silent port on loopback, in IPv4 and in IPv6, probes them and shows the packets of each
+exchange with what they mean. It needs no network. It needs CAP_NET_RAW, like every half-open probe.`,
 		Example: `  rawshake demo
   sudo rawshake demo`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			colored, err := term.Color(color, cmd.OutOrStdout(), os.Getenv)
 			if err != nil {

@@ -182,8 +182,10 @@ func TestLabDoctorGuard(t *testing.T) {
 			"guard", "fail", "something resets what a guarded port receives", firewall)
 		broken("dropped", nft("chain in { type filter hook input priority 0; iif lo meta l4proto tcp drop; }"),
 			"guard", "warn", "the trial shows nothing", firewall)
-		broken("refused", nft("chain out { type filter hook output priority 0; oif lo meta l4proto tcp drop; }"),
-			"guard", "fail", "the local firewall refuses packets on loopback", firewall)
+		for _, check := range []string{"guard", "receive"} {
+			broken("refused", nft("chain out { type filter hook output priority 0; oif lo meta l4proto tcp drop; }"),
+				check, "fail", "the local firewall refuses packets on loopback", firewall)
+		}
 		broken("no IPv6", func(t *testing.T) { prober.Sysctl(t, "net/ipv6/conf/all/disable_ipv6", "1") },
 			"guard", "info", "no IPv6 on loopback", "ip link set lo up")
 		broken("no loopback", func(t *testing.T) { prober.LinkDown(t, "lo") },
@@ -220,7 +222,13 @@ func TestLabDoctorRoute(t *testing.T) {
 
 		prober.Sysctl(t, "net/ipv4/conf/eth0/ignore_routes_with_linkdown", "0")
 		peer.LinkDown(t, "eth0")
-		finds(t, examine(t, peer.V4.String()), "route", "fail", "the link is down (no carrier)", "ip link show dev eth0")
+		all := examine(t, ep(peer.V4, 80))
+		finds(t, all, "route", "fail", "the link is down (no carrier)", "ip link show dev eth0")
+		for _, f := range all {
+			if f.Check == "answer" {
+				t.Errorf("it probes by a link that is down: %+v", f)
+			}
+		}
 	})
 }
 

@@ -19,5 +19,19 @@ func explain(cmd *cobra.Command, err error) string {
 	if text, ok := explainPrivilege(err, cmd.Flags().Lookup("method") != nil); ok {
 		return text
 	}
-	return strings.TrimPrefix(err.Error(), "rawshake: ")
+	return unprefixed(err.Error())
+}
+
+// unprefixed cuts off which packages an error came through: the command says who is talking.
+func unprefixed(text string) string {
+	for {
+		cut := text
+		for _, pkg := range []string{"rawshake: ", "scan: ", "raw: "} {
+			cut = strings.TrimPrefix(cut, pkg)
+		}
+		if cut == text {
+			return text
+		}
+		text = cut
+	}
 }

@@ -7,8 +7,18 @@ import (
 	"fmt"
 
 	"github.com/rawshake/rawshake/cmd/rawshake/internal/doctor"
+	"github.com/rawshake/rawshake/cmd/rawshake/internal/exit"
 	"github.com/rawshake/rawshake/raw"
 )
+
+// classify finds errors of usage that only opening sockets could tell: too few ports for a prober or for the lanes of a scan.
+func classify(err error) error {
+	var ports *raw.RangeError
+	if errors.As(err, &ports) {
+		return exit.Usagef("--source-ports: %w", ports)
+	}
+	return err
+}
 
 // explainPrivilege words a missing privilege: one sentence, and what to paste. A command with --method has one more way.
 func explainPrivilege(err error, hasMethod bool) (string, bool) {

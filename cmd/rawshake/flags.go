@@ -86,6 +86,8 @@ func (p *portRange) Set(text string) error {
 	return nil
 }
 
+const sourcePortsHelp = "ports to send from, as in 40000-40100; the kernel chooses if not given"
+
 // styles are the values of --syn-options.
 var styles = []string{"mss", "linux", "windows", "bsd", "none"}
 

@@ -269,6 +269,41 @@ func TestLabCheckPath(t *testing.T) {
 	})
 }
 
+// TestLabCheckPackets: the flags say what packets look like, and how close together they are.
+func TestLabCheckPackets(t *testing.T) {
+	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
+		peer := n.Host("peer")
+		peer.Listen(t, 80)
+		peer.Drop(t, 82)
+		for _, v6 := range []bool{false, true} {
+			wire := peer.Capture(t)
+			o := tool(t, "check", "--ttl", "9", "--tos", "0x48", "--mark", "7", "--syn-options", "linux", "--source-ports", "41000-41015", ep(peer.Addr(v6), 80))
+			o.want(t, 0)
+			syn := wire.Expect(t, netip.AddrPortFrom(peer.Addr(v6), 80), lab.SYN(), lab.SYNACK(), lab.RST())[0]
+			tos := syn.Data[1]
+			if v6 {
+				tos = syn.Data[0]<<4 | syn.Data[1]>>4
+			}
+			if port := syn.Src.Port(); syn.TTL != 9 || tos != 0x48 || port < 41000 || port > 41015 || len(syn.TCP.Options) != 5 {
+				t.Errorf("TOS %#x, %+v", tos, syn)
+			}
+			wire.Close()
+		}
+		o := tool(t, "check", "-J", "-t", "600ms", "--attempts", "3", ep(peer.V4, 82))
+		o.want(t, 1)
+		if l := lines(t, o.stdout)[ep(peer.V4, 82)]; l.State != "filtered" || l.Attempt != 2 {
+			t.Errorf("%+v", l)
+		}
+		for _, args := range [][]string{{"check", "-I", "lo"}, {"scan", "-I", "lo", "--show", "all", "--checkpoint", "off", "-o", "jsonl:-"}} {
+			o := tool(t, append(args, ep(peer.V4, 80))...)
+			contains(t, o.stdout+o.stderr, "unreachable", "no-route")
+		}
+		o = tool(t, "scan", "--source-ports", "41000-41003", "--checkpoint", "off", ep(peer.V4, 80))
+		o.want(t, 3)
+		contains(t, o.stderr, "rawshake scan: --source-ports: it takes 8 source ports, and the range 41000-41003 has 4: widen it to 8 or more")
+	})
+}
+
 // TestLabCheckUnprivileged: one sentence and a fix, exit code 4, and nothing on the wire: never a silent connect.
 func TestLabCheckUnprivileged(t *testing.T) {
 	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
@@ -304,7 +339,7 @@ func TestLabCheckUnprivileged(t *testing.T) {
 		o := as(t, n, lab.Nobody, "check", "--method", "auto", "--trace", ep(peer.V4, 80))
 		o.want(t, 0)
 		contains(t, o.stdout, " open ", "by connect")
-		contains(t, o.stderr, "level=WARN", "probing with connect", "--trace and --pcap stay empty")
+		contains(t, o.stderr, "rawshake check: no raw sockets: probing with connect, which completes handshakes: ", "--trace and --pcap stay empty")
 		o = as(t, n, lab.Nobody, "check", "--method", "connect", ep(peer.V4, 80))
 		o.want(t, 0)
 		if accepted := listener.Accepted(); accepted != 2 {

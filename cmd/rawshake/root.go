@@ -36,6 +36,7 @@ connection with a RST of its own. The application behind the port never notices.
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.With(exit.Usage, err) })
 	root.AddCommand(newCheck(), newScan(), newTargets(), newDoctor(), newDemo(), newVersion())
+	root.SetHelpCommand(newHelp(root))
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil {
 		completion.Args, completion.RunE = cobra.ArbitraryArgs, noSuchShell
@@ -52,6 +53,36 @@ func noSuchCommand(root *cobra.Command, args []string) error {
 		return exit.Usagef("there is no command %q: did you mean %s?", args[0], strings.Join(near, " or "))
 	}
 	return exit.Usagef("there is no command %q: the commands are %s", args[0], strings.Join(names(root), ", "))
+}
+
+// newHelp is cobra's help command with an error for what there is no help on.
+func newHelp(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Show the help of a command",
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 && cmd.HasSubCommands() {
+				return noSuchCommand(cmd, rest)
+			}
+			cmd.InitDefaultHelpFlag()
+			return cmd.Help()
+		},
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if cmd, _, err := root.Find(args); err == nil {
+				return names(cmd), cobra.ShellCompDirectiveNoFileComp
+			}
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+}
+
+// noArguments refuses arguments of a command that has none.
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return exit.Usagef("there are no arguments: leave %q out", args[0])
+	}
+	return nil
 }
 
 // noSuchShell is completion without the name of a shell that it knows.

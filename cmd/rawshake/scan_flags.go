@@ -72,7 +72,7 @@ func (f *scanFlags) register(cmd *cobra.Command) {
 	flags.Var(&f.outageWait, "outage-wait", "how long to wait for an interface, a route or a gateway that has gone away, 0 not at all")
 	flags.VarP(&f.source, "source", "S", "source address")
 	flags.VarP(&f.device, "interface", "I", "interface to send from")
-	flags.Var(&f.sourcePorts, "source-ports", "ports to send from, as in 40000-40100; the kernel chooses if not given")
+	flags.Var(&f.sourcePorts, "source-ports", sourcePortsHelp+"; at least 8 for each processor")
 	flags.Var(&f.ttl, "ttl", "TTL or hop limit of what is sent")
 	flags.Var(&f.tos, "tos", "TOS byte or traffic class of what is sent")
 	flags.Var(&f.mark, "mark", "mark of what is sent (SO_MARK), for policy routing; 0x may stand before it")
@@ -148,7 +148,7 @@ func (f *scanFlags) chooseTargets(args []string) func(*cobra.Command, *pass.Opti
 // chooseRecords fills in which records go where.
 func (f *scanFlags) chooseRecords(_ *cobra.Command, o *pass.Options) (err error) {
 	if o.Filter, err = filter.Compile(f.filter); err != nil {
-		return prefixed("--filter", err)
+		return err // which begins with the flag
 	}
 	o.Show = filter.All
 	if f.show != "" || f.filter == "" {

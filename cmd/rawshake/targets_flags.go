@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"math/rand/v2"
+	"strconv"
 
 	"github.com/rawshake/rawshake/cmd/rawshake/internal/exit"
 	"github.com/rawshake/rawshake/cmd/rawshake/internal/targets"
@@ -47,7 +49,7 @@ func (f *targetFlags) register(cmd *cobra.Command) {
 	flags.BoolVar(&f.allAddresses, "all-addresses", false, "take every address of a name, not the first alone")
 	flags.BoolVarP(&f.only4, "ipv4", "4", false, "IPv4 only: IPv6 targets are left out")
 	flags.BoolVarP(&f.only6, "ipv6", "6", false, "IPv6 only: IPv4 targets are left out")
-	flags.Uint64Var(&f.seed, "seed", 0, "number that gives the order; a random one if it is not given")
+	flags.Var((*seed)(&f.seed), "seed", "number that gives the order; a random one if it is not given")
 	flags.Var(&f.shard, "shard", "scan only part i of n, i from 1, as in 2/5; every part wants the same targets, names resolved alike, and --seed")
 }
 
@@ -87,6 +89,21 @@ func (f *targetFlags) fits(cmd *cobra.Command) error {
 	if f.shard.N > 1 && !cmd.Flags().Changed("seed") {
 		return exit.Usagef("--shard %v goes with --seed: the parts of a scan fit together only in one and the same order", f.shard)
 	}
+	return nil
+}
+
+// seed is a flag for the number of an order.
+type seed uint64
+
+func (s *seed) String() string { return strconv.FormatUint(uint64(*s), 10) }
+func (s *seed) Type() string   { return "number" }
+
+func (s *seed) Set(text string) error {
+	n, err := strconv.ParseUint(text, 0, 64)
+	if err != nil {
+		return errors.New("want a number from 0 to 2^64-1")
+	}
+	*s = seed(n)
 	return nil
 }
 

@@ -134,6 +134,12 @@ func TestTargetsLint(t *testing.T) {
 		`--exclude "10.0.0.x/8": `, `target "10.0.0.2:99999": `, "1 target named more than once: merged", "7 remarks: 1 target at 1 address\n")
 	golden(t, "stderr", o.stderr, "")
 
+	loose := file(t, "loose", "10.0.0.0/24\n10.0.1.5/24\n2001:db8::1/120\n")
+	o = tool(t, "targets", "lint", "-p", "22", "-f", loose)
+	o.want(t, 0)
+	contains(t, o.stdout, loose+`:2: "10.0.1.5/24": has bits after its prefix length, which count for nothing: it begins at 10.0.1.0 (and 1 more)`,
+		"1 remark: 768 targets at 768 addresses\n")
+
 	o = tool(t, "targets", "lint", "-p", "22", "10.0.0.0/24")
 	o.want(t, 0)
 	golden(t, "stdout", o.stdout, "nothing is wrong: 256 targets at 256 addresses\n")

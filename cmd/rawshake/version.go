@@ -30,7 +30,7 @@ func newVersion() *cobra.Command {
 		Short: "Print the version",
 		Example: `  rawshake version
   rawshake version -o json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b := thisBuild()
 			switch format {

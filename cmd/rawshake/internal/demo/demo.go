@@ -1,6 +1,6 @@
 //go:build linux && !android
 
-// Package demo shows on loopback what half-open probes do: three ports, three verdicts, every packet.
+// Package demo shows on loopback what half-open probes do: an open, a closed and a silent port, their verdicts, every packet.
 package demo
 
 import (
@@ -48,10 +48,10 @@ func Run(ctx context.Context, o Options) error {
 		return exit.With(exit.System, err)
 	}
 	defer d.prober.Close()
-	d.w.printf("Three ports on loopback, made for this demo, and what half-open probes find out about them.\n")
+	d.w.printf("Ports on loopback, made for this demo: open, closed and silent ones, and what half-open probes find out about them.\n")
 	err = errors.Join(d.family(ctx, false), d.family(ctx, true))
 	if err == nil {
-		d.w.printf("\nThree verdicts, and no connection was made. Try it on something of yours: rawshake check HOST:PORT\n")
+		d.w.printf("\nEach has its verdict, and no connection was made. Try it on something of yours: rawshake check HOST:PORT\n")
 	}
 	if _, interrupted := exit.BySignal(ctx); interrupted {
 		return exit.Ended(ctx)

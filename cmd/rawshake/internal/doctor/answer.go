@@ -23,9 +23,10 @@ type answerFacts struct {
 	stats      rawshake.Stats
 }
 
-// answer probes the target once, as `rawshake check` would.
+// answer probes the target once, as `rawshake check` would. By a link without carrier nothing is tried: the route says it, while the probe
+// may blame the neighbour, whom the kernel forgets with the link.
 func (p *patient) answer() (f answerFacts) {
-	if p.Target.Port() == 0 || !p.Target.IsValid() || !p.privileged {
+	if p.Target.Port() == 0 || !p.Target.IsValid() || !p.privileged || p.routeTo(p.Target.Addr()).cut() {
 		return f
 	}
 	var mu sync.Mutex

@@ -26,7 +26,7 @@ func judgeConntrack(f conntrackFacts) []Finding {
 		return one(check, OK, "no connection tracking", "")
 	}
 	return []Finding{judgeTable(check, f), {check, Info,
-		"firewall rules are not examined: reading them takes CAP_NET_ADMIN. One that drops INVALID packets does not hide answers, because the receive ring comes before the firewall",
+		"firewall rules are not examined, doctor leaves them to you. One that drops INVALID packets does not hide answers, because the receive ring comes before the firewall",
 		"sudo nft list ruleset | grep -n invalid"}}
 }
 

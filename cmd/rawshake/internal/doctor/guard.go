@@ -49,10 +49,9 @@ func judgeGuard(f guardFacts) Finding {
 }
 
 func guardVerdict(f guardFacts) (level Level, text, fix string) {
-	const firewall = "sudo nft list ruleset; sudo iptables-save"
 	switch {
-	case errors.Is(f.err, syscall.EPERM) && !errors.Is(f.err, errTrialOpen):
-		return Fail, "the local firewall refuses packets on loopback", firewall
+	case refused(f.err):
+		return Fail, firewallRefuses, firewallFix
 	case errors.Is(f.err, os.ErrPermission):
 		return Info, "not tried: that needs raw sockets", ""
 	case errors.Is(f.err, errLoopbackDown):
@@ -62,15 +61,23 @@ func guardVerdict(f guardFacts) (level Level, text, fix string) {
 	case f.err != nil:
 		return Fail, "the guard cannot be tried: " + f.err.Error(), "sudo ip link set lo up; ip address show dev lo"
 	case f.plain:
-		return Fail, "something resets what a guarded port receives, as a firewall rule with `reject with tcp reset` does: targets see a reset that is not ours", firewall
+		return Fail, "something resets what a guarded port receives, as a firewall rule with `reject with tcp reset` does: targets see a reset that is not ours", firewallFix
 	case f.hop:
 		return Warn, orElse(f.lacks, "the kernel resets segments that reach a guarded port with TTL 255") + ": targets on the same link that send with TTL 255 see a reset that is not ours",
 			"grep CONFIG_TCP_MD5SIG /boot/config-$(uname -r); cat /proc/sys/crypto/fips_enabled"
 	case !f.control:
-		return Warn, "the trial shows nothing: even a port without a guard stays silent, so a firewall drops segments on loopback", firewall
+		return Warn, "the trial shows nothing: even a port without a guard stays silent, so a firewall drops segments on loopback", firewallFix
 	}
 	return OK, "the kernel stays silent on guarded ports: tried on loopback, TTL 64 and 255", ""
 }
+
+const (
+	firewallRefuses = "the local firewall refuses packets on loopback"
+	firewallFix     = "sudo nft list ruleset; sudo iptables-save"
+)
+
+// refused recognises a firewall that does not let a trial send.
+func refused(err error) bool { return errors.Is(err, syscall.EPERM) && !errors.Is(err, errTrialOpen) }
 
 // noFamily recognises a host without the family, or without its loopback address.
 func noFamily(err error) bool {

@@ -119,6 +119,7 @@ func TestJudgeReceive(t *testing.T) {
 		{"none", judgeReceive(receiveFacts{sent: 512}), []string{"fail: none of 512 | tc filter"}},
 		{"some", judgeReceive(receiveFacts{sent: 512, seen: 400, drops: 100}), []string{"fail: 400 of 512 packets on loopback (100 found it full) | softnet_stat"}},
 		{"unprivileged", judgeReceive(receiveFacts{err: opening(syscall.EPERM)}), []string{"info: needs raw sockets"}},
+		{"firewall", judgeReceive(receiveFacts{err: syscall.EPERM}), []string{"fail: the local firewall refuses packets on loopback | nft list ruleset"}},
 		{"no loopback", judgeReceive(receiveFacts{err: syscall.ENETUNREACH}), []string{"fail: network is unreachable | lo up"}},
 	} {
 		j.check(t)

@@ -61,6 +61,8 @@ func (t *trial) sendBatch(sent *int) error {
 func judgeReceive(f receiveFacts) []Finding {
 	const check = "receive"
 	switch {
+	case refused(f.err):
+		return one(check, Fail, firewallRefuses, firewallFix)
 	case errors.Is(f.err, os.ErrPermission):
 		return one(check, Info, "not tried: that needs raw sockets", "")
 	case f.err != nil:

@@ -74,6 +74,9 @@ func (p *patient) routeTo(dst netip.Addr) routeFacts {
 	return f
 }
 
+// cut reports whether the route leads by a link without carrier.
+func (f routeFacts) cut() bool { return f.err == nil && !f.local && !f.carrier }
+
 func judgeRoutes(all []routeFacts) []Finding {
 	var findings []Finding
 	for _, f := range all {
@@ -94,7 +97,7 @@ func judgeRoute(f routeFacts) (level Level, text, fix string) {
 		return Fail, fmt.Sprintf("no way to %v: %s", f.dst, routeError(f.err)), get
 	case f.local:
 		return OK, fmt.Sprintf("%v is this host itself", f.dst), ""
-	case !f.carrier:
+	case f.cut():
 		return Fail, fmt.Sprintf("%s to %v: the link is down (no carrier)", f.device, f.dst), "ip link show dev " + f.device
 	}
 	return OK, "to " + f.destination() + ": " + f.way(), ""

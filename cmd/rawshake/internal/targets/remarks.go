@@ -23,7 +23,7 @@ func (s *Set) Remarks() []string {
 	if n, first := s.Loose(); n > 0 {
 		line := first.Error()
 		if n > 1 {
-			line += fmt.Sprintf("; and so have %d more", n-1)
+			line += fmt.Sprintf(" (and %d more)", n-1)
 		}
 		lines = append(lines, line)
 	}

@@ -4,6 +4,7 @@ package term
 import (
 	"io"
 	"os"
+	"runtime"
 
 	"github.com/rawshake/rawshake/cmd/rawshake/internal/exit"
 )
@@ -12,7 +13,7 @@ import (
 var Modes = []string{"auto", "always", "never"}
 
 // Color decides about colour on w: what mode says, and for "auto" whether w is a terminal that has not asked for none, by
-// NO_COLOR (https://no-color.org) or TERM=dumb. CLICOLOR_FORCE makes "auto" colour pipes too.
+// NO_COLOR (https://no-color.org), TERM=dumb or no TERM at all. CLICOLOR_FORCE makes "auto" colour pipes too.
 func Color(mode string, w io.Writer, getenv func(string) string) (bool, error) {
 	switch mode {
 	case "always":
@@ -20,13 +21,18 @@ func Color(mode string, w io.Writer, getenv func(string) string) (bool, error) {
 	case "never":
 		return false, nil
 	case "auto":
-		return wanted(getenv) && (forced(getenv) || IsTerminal(w)), nil
+		return wanted(getenv) && (forced(getenv) || IsTerminal(w) && capable(getenv)), nil
 	}
 	return false, exit.Usagef("--color %q: want auto, always or never", mode)
 }
 
 func wanted(getenv func(string) string) bool {
 	return getenv("NO_COLOR") == "" && getenv("TERM") != "dumb"
+}
+
+// capable reports whether the terminal has a type. Windows has none to tell, and colours.
+func capable(getenv func(string) string) bool {
+	return getenv("TERM") != "" || runtime.GOOS == "windows"
 }
 
 func forced(getenv func(string) string) bool {

@@ -32,6 +32,20 @@ func TestColor(t *testing.T) {
 	}
 }
 
+// TestColorOfTerminal: one without a type gets no colour.
+func TestColorOfTerminal(t *testing.T) {
+	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer terminal.Close()
+	for term, want := range map[string]bool{"xterm": true, "": false, "dumb": false} {
+		if got, _ := Color("auto", terminal, func(key string) string { return map[string]string{"TERM": term}[key] }); got != want {
+			t.Errorf("TERM=%q: %v, want %v", term, got, want)
+		}
+	}
+}
+
 func TestIsTerminal(t *testing.T) {
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
