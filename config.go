@@ -152,7 +152,10 @@ func (c Config) check() error {
 	if err := c.Layer.check(c.Mark); err != nil {
 		return err
 	}
+	_, unknown := craft.ParseStyle(c.Options.String())
 	switch {
+	case unknown != nil:
+		return fmt.Errorf("Config.Options is %v: want MSSOnly, Linux, Windows, BSD or NoOptions", c.Options)
 	case int(c.Method) >= len(methodNames):
 		return fmt.Errorf("Config.Method is %d: want MethodRaw, MethodConnect or MethodAuto", c.Method)
 	case c.SourcePorts.First > c.SourcePorts.Last:

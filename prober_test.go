@@ -141,6 +141,19 @@ func TestProberClosedTwice(t *testing.T) {
 	})
 }
 
+// TestNewRefusesUnknownValues: what no engine knows is an error of New, before any socket is opened.
+func TestNewRefusesUnknownValues(t *testing.T) {
+	for want, c := range map[string]Config{
+		"rawshake: Config.Options is style(99): want MSSOnly, ": {Options: 99},
+		"rawshake: Config.Method is 9: want MethodRaw, ":        {Method: 9},
+		"rawshake: Config.Layer is Layer(9): want LayerIP ":     {Layer: 9},
+	} {
+		if _, err := New(c); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("error %v, want %s", err, want)
+		}
+	}
+}
+
 func TestConnectRefusesWhatItCannotDo(t *testing.T) {
 	for name, c := range map[string]Config{
 		"Config.Options":   {Method: MethodConnect, Options: Linux},

@@ -1,6 +1,7 @@
 package rawshake
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -8,20 +9,18 @@ import (
 	"github.com/rawshake/rawshake/match"
 )
 
-// State is what a probe found out about its target.
+// State is what a probe found out about its target: [Open], [Closed], [Unreachable], [Filtered] or [Unsent], which is the zero value.
+// Its String is the word in records, "open" and so on.
 type State = match.State
 
 // The states. Every probe ends in exactly one.
 const (
-	Unsent      = match.Unsent      // not on the wire; says nothing about the target
-	Open        = match.Open        // a SYN-ACK answered
-	Closed      = match.Closed      // a RST answered
-	Unreachable = match.Unreachable // an ICMP error answered, there is no route, or the neighbour on the link is dead
-	Filtered    = match.Filtered    // silence until the timeout
+	Unsent      State = match.Unsent      // not on the wire; says nothing about the target
+	Open        State = match.Open        // a SYN-ACK answered
+	Closed      State = match.Closed      // a RST answered
+	Unreachable State = match.Unreachable // an ICMP error answered, there is no route, or the neighbour on the link is dead
+	Filtered    State = match.Filtered    // silence until the timeout
 )
-
-// Reason says why a probe ended in its state; its String is the word used in records, such as "syn-ack".
-type Reason = match.Reason
 
 // Result is the verdict on one target.
 type Result struct {
@@ -47,6 +46,27 @@ type Result struct {
 	// an unsent probe from the wire. It is nil for open and filtered. After ICMP's "fragmentation needed", "packet too
 	// big" and IPv4's "reassembly time exceeded" connect(2) goes on; here they are EMSGSIZE, EMSGSIZE and EHOSTUNREACH.
 	Err error
+}
+
+// String returns the verdict on one line, as in "192.0.2.1:443 is open (syn-ack) after 413µs".
+func (r Result) String() string {
+	text := fmt.Sprintf("%v is %v", r.Target, r.State)
+	if r.Reason != ReasonNone {
+		text += fmt.Sprintf(" (%v)", r.Reason)
+	}
+	if r.RTT > 0 {
+		text += fmt.Sprintf(" after %v", r.RTT)
+	}
+	if r.Attempt > 0 {
+		text += fmt.Sprintf(", after %d SYNs", r.Attempt+1)
+	}
+	if r.Reply.Responder.IsValid() {
+		text += fmt.Sprintf(", says %v", r.Reply.Responder)
+	}
+	if r.Err != nil && r.State != Closed { // that a closed port refuses says the state
+		text += fmt.Sprintf(": %v", r.Err)
+	}
+	return text
 }
 
 // Reply is the evidence that an answer carried. Fields that it did not carry are zero.

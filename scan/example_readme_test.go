@@ -23,7 +23,7 @@ func Example() {
 	if err := spec.Add("127.0.0.0/24:9"); err != nil {
 		log.Fatal(err)
 	}
-	targets, err := spec.Compile(context.Background())
+	targets, err := spec.Compile(context.Background()) // looks names up; SkipUnresolved leaves out those that do not resolve
 	if err != nil {
 		log.Fatal(err)
 	}

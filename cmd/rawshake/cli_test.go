@@ -154,6 +154,9 @@ func TestVersion(t *testing.T) {
 	o := tool(t, "version")
 	o.want(t, 0)
 	contains(t, o.stdout, "rawshake ", runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
+	if flag := tool(t, "--version"); flag != o {
+		t.Errorf("--version: %+v, version: %+v", flag, o)
+	}
 	o = tool(t, "version", "-o", "json")
 	o.want(t, 0)
 	var b build

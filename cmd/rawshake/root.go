@@ -28,12 +28,14 @@ connection with a RST of its own. The application behind the port never notices.
   rawshake scan 10.0.0.0/8 -p 80,443 -o result.jsonl
   rawshake doctor example.net:443
   rawshake demo`,
+		Version:                    thisBuild().String(),
 		SilenceErrors:              true,
 		SilenceUsage:               true,
 		Args:                       noSuchCommand,
 		SuggestionsMinimumDistance: 2,
 		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.With(exit.Usage, err) })
 	root.AddCommand(newCheck(), newScan(), newTargets(), newDoctor(), newDemo(), newVersion())
 	root.SetHelpCommand(newHelp(root))
