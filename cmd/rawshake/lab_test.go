@@ -304,6 +304,25 @@ func TestLabCheckPackets(t *testing.T) {
 	})
 }
 
+// TestLabFiguresOnce: where both outputs are one, as after 2>&1, the figures of a scan stand there once.
+func TestLabFiguresOnce(t *testing.T) {
+	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
+		peer := n.Host("peer")
+		for joined, want := range map[bool]int{true: 1, false: 2} {
+			cmd, stdout, stderr := command(t, nil, "scan", "--show", "all", "--checkpoint", "off", "--progress", "off", ep(peer.V4, 81))
+			if joined {
+				cmd.Stderr = cmd.Stdout
+			}
+			if err := cmd.Run(); err != nil {
+				t.Fatalf("%v\n%s%s", err, stdout, stderr)
+			}
+			if got := strings.Count(stdout.String()+stderr.String(), "1 of 1 target"); got != want {
+				t.Errorf("joined %v: the figures stand there %d times:\n%s%s", joined, got, stdout, stderr)
+			}
+		}
+	})
+}
+
 // TestLabCheckUnprivileged: one sentence and a fix, exit code 4, and nothing on the wire: never a silent connect.
 func TestLabCheckUnprivileged(t *testing.T) {
 	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {

@@ -327,7 +327,7 @@ func TestLabScanAllUnresolved(t *testing.T) {
 			"3 targets unsent because their names do not resolve")
 		text := readFile(t, dir, "x.jsonl")
 		for _, name := range []string{"one.onion:80", "one.onion:81", "two.onion:80"} {
-			contains(t, text, `"target":"`+name+`","state":"unsent"`)
+			contains(t, text, `"target":"`+name+`","port":`+name[len("one.onion:"):]+`,"state":"unsent","reason":"name-unresolved"`)
 		}
 		last := text[strings.LastIndex(strings.TrimSpace(text), "\n")+1:]
 		contains(t, last, `"type":"run"`, `"targets":3,`, `"unsent":3,`, `"complete":true`)

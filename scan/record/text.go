@@ -107,13 +107,11 @@ func appendEvidence(dst []byte, r *Record) []byte {
 // appendSYNs appends how many SYNs there were, where it was not the one and only that was answered. Of connect(2) nobody knows how
 // often it asked in vain.
 func appendSYNs(dst []byte, r *Record) []byte {
-	switch silent := r.State == match.Filtered && r.Method != "connect"; {
-	case r.State == match.Unsent || r.Attempt <= 0 && !silent:
+	silent := r.State == match.Filtered && r.Method != "connect"
+	if r.State == match.Unsent || r.Attempt <= 0 && !silent {
 		return dst
-	case r.Attempt <= 0:
-		return append(dst, "  after 1 SYN"...)
 	}
-	return append(appendUint(dst, "  after ", uint64(r.Attempt)+1), " SYNs"...)
+	return appendAmount(dst, "  after ", uint64(max(r.Attempt, 0))+1, "SYN")
 }
 
 var evidence = [...]struct {
@@ -203,23 +201,32 @@ func (r *Run) AppendText(dst []byte) []byte {
 		dst = append(dst, "INCOMPLETE: "...)
 	}
 	dst = appendUint(dst, "", r.Done())
-	dst = appendUint(dst, " of ", r.Targets)
-	dst = appendUint(dst, " targets: ", r.Open)
+	dst = appendAmount(dst, " of ", r.Targets, "target")
+	dst = appendUint(dst, ": ", r.Open)
 	dst = appendUint(dst, " open, ", r.Closed)
 	dst = appendUint(dst, " closed, ", r.Unreachable)
 	dst = appendUint(dst, " unreachable, ", r.Filtered)
 	dst = appendUint(dst, " filtered, ", r.Unsent)
-	dst = appendUint(dst, " unsent\n# ", r.ProbesSent)
-	dst = appendFloat(dst, " SYNs in ", roundMillis(r.SendTime))
+	dst = appendAmount(dst, " unsent\n# ", r.ProbesSent, "SYN")
+	dst = appendFloat(dst, " in ", roundMillis(r.SendTime))
 	dst = appendFloat(dst, " s, ", r.Rate())
-	dst = appendUint(dst, " a second; ", r.RSTSent)
-	dst = appendUint(dst, " RSTs; seed ", r.Seed)
+	dst = appendAmount(dst, " a second; ", r.RSTSent, "RST")
+	dst = appendUint(dst, "; seed ", r.Seed)
 	dst = appendPrintable(append(dst, ", shard "...), r.Shard)
-	dst = appendUint(dst, "\n# ", r.Duplicates)
-	dst = appendUint(dst, " duplicate answers, ", r.Ignored)
-	dst = appendUint(dst, " ignored packets, ", r.RingDrops)
-	dst = appendUint(dst, " dropped by our ring, ", r.SendErrors)
-	return append(dst, " send errors\n"...)
+	dst = appendAmount(dst, "\n# ", r.Duplicates, "duplicate answer")
+	dst = appendAmount(dst, ", ", r.Ignored, "ignored packet")
+	dst = appendUint(dst, ", ", r.RingDrops)
+	dst = appendAmount(dst, " dropped by our ring, ", r.SendErrors, "send error")
+	return append(dst, '\n')
+}
+
+// appendAmount appends a number of things: "1 target", "2 targets".
+func appendAmount(dst []byte, before string, n uint64, noun string) []byte {
+	dst = append(append(appendUint(dst, before, n), ' '), noun...)
+	if n == 1 {
+		return dst
+	}
+	return append(dst, 's')
 }
 
 // roundMillis returns seconds with three decimals at most; Duration.Seconds rounds twice and may add a digit at the end.

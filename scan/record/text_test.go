@@ -94,6 +94,18 @@ func TestSummaryText(t *testing.T) {
 	}
 }
 
+// TestRunTextOne: one thing is not "1 things".
+func TestRunTextOne(t *testing.T) {
+	r := Run{Targets: 1, ProbesSent: 1, Open: 1, RSTSent: 1, Duplicates: 1, Ignored: 1, SendErrors: 1, Shard: "1/1", Complete: true}
+	want := `# 1 of 1 target: 1 open, 0 closed, 0 unreachable, 0 filtered, 0 unsent
+# 1 SYN in 0 s, 0 a second; 1 RST; seed 0, shard 1/1
+# 1 duplicate answer, 1 ignored packet, 0 dropped by our ring, 1 send error
+`
+	if got := string(r.AppendText(nil)); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 func TestRunText(t *testing.T) {
 	r := Run{Targets: 10, ProbesSent: 1000, SendTime: 300 * time.Millisecond, Open: 1, Closed: 2, Unreachable: 3, Filtered: 2,
 		Unsent: 1, Duplicates: 6, Ignored: 7, RingDrops: 8, SendErrors: 9, RSTSent: 11, Seed: 12, Shard: "2/3"}

@@ -89,7 +89,7 @@ func (r *run) code(rec *record.Run, t scan.Totals) exit.Code {
 	return exit.OK
 }
 
-// summary writes the outcome for people, unless it stands on their terminal already, and what slowed the scan down.
+// summary writes the outcome for people, unless a text output has just written it to the same place, and what slowed the scan down.
 func (r *run) summary(rec *record.Run, t scan.Totals) {
 	if !r.summarized() {
 		text := strings.ReplaceAll("\n"+string(rec.AppendText(nil)), "\n# ", "\n")
@@ -127,10 +127,10 @@ func (r *run) noteUngrouped() {
 	}
 }
 
-// summarized reports whether a text output has shown the summary on the terminal.
+// summarized reports whether a text output has written the summary where this one would go, as on a terminal and after 2>&1.
 func (r *run) summarized() bool {
 	for _, o := range r.Outputs {
-		if o.Path == output.Stdout && o.Format == output.Text && term.IsTerminal(r.Stdout) && term.IsTerminal(r.Stderr) {
+		if o.Path == output.Stdout && o.Format == output.Text && term.Same(r.Stdout, r.Stderr) {
 			return true
 		}
 	}

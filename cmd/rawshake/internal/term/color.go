@@ -40,6 +40,18 @@ func forced(getenv func(string) string) bool {
 	return force != "" && force != "0"
 }
 
+// Same reports whether two writers are one file: a terminal, or what a shell's 2>&1 has joined.
+func Same(a, b io.Writer) bool {
+	f, ok := a.(*os.File)
+	g, also := b.(*os.File)
+	if !ok || !also {
+		return false
+	}
+	one, err := f.Stat()
+	other, err2 := g.Stat()
+	return err == nil && err2 == nil && os.SameFile(one, other)
+}
+
 // IsTerminal reports whether w is a terminal.
 func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)

@@ -3,6 +3,7 @@ package term
 import (
 	"bytes"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/rawshake/rawshake/cmd/rawshake/internal/exit"
@@ -43,6 +44,32 @@ func TestColorOfTerminal(t *testing.T) {
 		if got, _ := Color("auto", terminal, func(key string) string { return map[string]string{"TERM": term}[key] }); got != want {
 			t.Errorf("TERM=%q: %v, want %v", term, got, want)
 		}
+	}
+}
+
+func TestSame(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	path := filepath.Join(t.TempDir(), "f")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	again, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if !Same(w, w) || !Same(f, again) {
+		t.Error("one file is not the same")
+	}
+	if Same(w, f) || Same(&bytes.Buffer{}, f) || Same(f, nil) {
+		t.Error("two are")
 	}
 }
 
