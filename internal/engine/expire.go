@@ -82,9 +82,10 @@ func (f *family[A]) conclude(id match.ID, s *match.Slot[A]) {
 }
 
 // waitsOn reports whether a probe whose turn has not come yet should go on waiting. Behind a gateway that does not answer it is no
-// use: all would wait for the same.
+// use: all would wait for the same. While an interface has no room, a scan slows down and waits; others have their verdict after the
+// timeout.
 func (f *family[A]) waitsOn(s *match.Slot[A]) bool {
-	if !patient(s.User) {
+	if !patient(s.User) || !f.cfg.Once && !s.Is(match.FlagSent) && match.Reason(s.PortIndex()) == match.NoBuffers {
 		return false
 	}
 	path := f.paths[s.Path()]

@@ -148,6 +148,25 @@ func TestNoBuffers(t *testing.T) {
 	}
 }
 
+// A target of a sweep does not wait for ever for an interface that takes nothing.
+func TestNoBuffersInASweep(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		w := wiretest.New(wiretest.Open)
+		w.SendErr = func([]byte) error { return syscall.ENOBUFS }
+		began := time.Now()
+		n := 0
+		for v := range verdicts(t, open(t, w, nil), many(target, 3), 300*ms) {
+			n++
+			if d := time.Since(began); v.Reason != match.NoBuffers || v.Errno != syscall.ENOBUFS || d != 300*ms {
+				t.Errorf("%v is %v %v, errno %v, after %v", v.Target, v.State, v.Reason, v.Errno, d)
+			}
+		}
+		if n != 3 {
+			t.Errorf("%d verdicts", n)
+		}
+	})
+}
+
 // One refusal is about one packet: the others of its batch go out.
 func TestRefusalWithinABatch(t *testing.T) {
 	families(t, func(t *testing.T, target netip.AddrPort) {
