@@ -15,8 +15,8 @@ type Scope struct {
 }
 
 // ReadScope reads a scope, one address, prefix or range a line, with comments and remarks as in a file of targets.
-// Names, ports and zones are refused, and so is a scope that allows nothing, because an empty allow-list is easily
-// taken for none. The error is an *Error or that of the reader.
+// Names, ports, zones and prefixes with bits after their length are refused, and so is a scope that allows nothing, because
+// an empty allow-list is easily taken for none. The error is an *Error or that of the reader.
 func ReadScope(name string, r io.Reader) (*Scope, error) {
 	var s Scope
 	err := eachLine(name, r, func(at place, line []byte) error {
@@ -54,6 +54,9 @@ func (s *Scope) add(text string) (problem string) {
 		return "a scope holds addresses without ports"
 	case d.lo.Zone() != "":
 		return fmt.Sprintf("a scope holds addresses without zones: write %v for the address in every zone", d.lo.WithZone(""))
+	case d.loose: // it may have been meant as one address
+		return fmt.Sprintf("it has bits after its prefix length, so that it would allow more than it seems to: write the prefix as it begins, at %v, "+
+			"or the address alone", d.lo)
 	case d.lo.Is4():
 		s.four = append(s.four, d.range4())
 	default:
