@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"time"
@@ -82,7 +83,7 @@ func (f *scanFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.filter, "filter", "", `write only what passes, as in 'port in (80, 443) && rtt_us < 1000'; its fields are those of the JSON lines`)
 	flags.StringArrayVarP(&f.outputs, "output", "o", nil, "where records go: .txt, .jsonl, .csv, .xml, .gnmap, format:FILE, - for stdout; may be given again (default text:-)")
 	flags.StringVar(&f.fields, "fields", "", "columns of CSV, as in addr,port,state,rtt_us (default all)")
-	flags.StringVar(&f.pcap, "pcap", "", "write the packets sent and received to this pcapng file")
+	flags.StringVar(&f.pcap, "pcap", "", "write the packets sent and received to this pcapng file; a new scan overwrites it")
 	flags.StringVar(&f.failOn, "fail-on", "", "states that make the exit code 1, as in closed,filtered")
 	flags.StringVar(&f.progress, "progress", "auto", "bar, log (a line each 10 s), off, or auto: bar on a terminal, else log")
 	flags.StringVar(&f.checkpoint, "checkpoint", "", "file that the state is saved to, or off (default: the first output's name and .checkpoint)")
@@ -147,6 +148,9 @@ func (f *scanFlags) chooseTargets(args []string) func(*cobra.Command, *pass.Opti
 
 // chooseRecords fills in which records go where.
 func (f *scanFlags) chooseRecords(_ *cobra.Command, o *pass.Options) (err error) {
+	if f.pcap == output.Stdout {
+		return errors.New("--pcap -: want the name of a file; stdout is for the records: where they go elsewhere, write --pcap /dev/stdout")
+	}
 	if o.Filter, err = filter.Compile(f.filter); err != nil {
 		return err // which begins with the flag
 	}

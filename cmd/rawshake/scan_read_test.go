@@ -131,7 +131,7 @@ func readFile(t *testing.T, dir, name string) string {
 // pcapPackets reads a pcapng file.
 func pcapPackets(t *testing.T, r io.Reader) (packets [][]byte) {
 	t.Helper()
-	ng, err := pcapgo.NewNgReader(r, pcapgo.NgReaderOptions{WantMixedLinkType: true, SkipUnknownVersion: false})
+	ng, err := pcapgo.NewNgReader(r, pcapgo.DefaultNgReaderOptions)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,9 +160,12 @@ func readPcap(t *testing.T, path string) map[string]int {
 	return packets
 }
 
-// expectPcap holds a pcapng file of one or more sections to a capture, in whatever order: lanes write side by side.
+// expectPcap holds a pcapng file to a capture, in whatever order: lanes write side by side.
 func expectPcap(t *testing.T, path string, wire []lab.Packet) {
 	t.Helper()
+	if sections := strings.Count(readFile(t, filepath.Dir(path), filepath.Base(path)), "\x0a\x0d\x0d\x0a"); sections != 1 { // libpcap reads one
+		t.Errorf("%d sections", sections)
+	}
 	got := readPcap(t, path)
 	want := map[string]int{}
 	for _, p := range wire {

@@ -47,6 +47,7 @@ func TestScanUsageErrors(t *testing.T) {
 		{"-p 80 127.0.0.1 --fields addr", []string{"no output is CSV"}},
 		{"-p 80 127.0.0.1 -o x.csv -o x.csv", []string{"named twice"}},
 		{"-p 80 127.0.0.1 -o x.csv --checkpoint ./x.csv", []string{"--checkpoint ./x.csv: -o writes to the same file"}},
+		{"-p 80 127.0.0.1 --pcap -", []string{"--pcap -: want the name of a file", "/dev/stdout"}},
 		{"-p 80 127.0.0.1 -o x.csv --pcap x.csv", []string{"--pcap x.csv: -o writes to the same file"}},
 		{"-p 80 127.0.0.1 --progress loud", []string{"--progress", "auto, bar, log, off"}},
 		{"-p 80 127.0.0.1 --color blue", []string{`"blue"`}},

@@ -42,16 +42,30 @@ type packet struct {
 
 // New returns a Log that writes lines to one writer and a pcapng file to the other. Either may be nil.
 func New(lines, capture io.Writer) (*Log, error) {
-	l := &Log{lines: lines, done: make(chan struct{})}
-	l.changed.L = &l.mu
-	if capture != nil {
-		var err error
-		if l.capture, err = newPcapng(capture); err != nil {
-			return nil, err
-		}
+	if capture == nil {
+		return begin(lines, nil), nil
 	}
+	p, err := newPcapng(capture)
+	if err != nil {
+		return nil, err
+	}
+	return begin(lines, p), nil
+}
+
+// GoOn returns a Log that adds to a pcapng file which New began.
+func GoOn(capture io.Writer) (*Log, error) {
+	p, err := goOnPcapng(capture)
+	if err != nil {
+		return nil, err
+	}
+	return begin(nil, p), nil
+}
+
+func begin(lines io.Writer, capture *pcapng) *Log {
+	l := &Log{lines: lines, capture: capture, done: make(chan struct{})}
+	l.changed.L = &l.mu
 	go l.run()
-	return l, nil
+	return l
 }
 
 // Add takes a copy of an IP packet: at is when it was sent (out) or received.

@@ -93,6 +93,43 @@ func TestPcapngReadsBack(t *testing.T) {
 	readWithTools(t, path, len(packets))
 }
 
+// TestPcapngGoesOn: what is added to a file is read like what was in it, by readers that take one interface only, too.
+func TestPcapngGoesOn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.pcapng")
+	for i, open := range []func(io.Writer) (*Log, error){func(w io.Writer) (*Log, error) { return New(nil, w) }, GoOn, GoOn} {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := open(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Add(start, true, syn(t, "192.0.2.1", "192.0.2.2", uint32(i)))
+		if err := errors.Join(l.Close(), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := pcapgo.NewNgReader(bytes.NewReader(content), pcapgo.DefaultNgReaderOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint32(3) {
+		data, info, err := r.ReadPacketData()
+		if err != nil || !bytes.Equal(data, syn(t, "192.0.2.1", "192.0.2.2", i)) || !info.Timestamp.Equal(start) {
+			t.Errorf("packet %d: %v, % x, %+v", i, err, data, info)
+		}
+	}
+	if _, _, err := r.ReadPacketData(); err != io.EOF || bytes.Count(content, []byte("\x0a\x0d\x0d\x0a")) != 1 {
+		t.Errorf("%v, in\n% x", err, content)
+	}
+	readWithTools(t, path, 3)
+}
+
 // readWithTools has the field's own programs open the file, those that are installed.
 func readWithTools(t *testing.T, path string, packets int) {
 	for _, tool := range [][]string{{"tcpdump", "-nr", path}, {"tshark", "-nr", path}, {"capinfos", path}} {

@@ -32,6 +32,18 @@ func newPcapng(w io.Writer) (*pcapng, error) {
 	return &pcapng{ng}, ng.Flush()
 }
 
+// goOnPcapng writes no head: what follows belongs to the section and the interface that the file has. At another interface of this link
+// type libpcap reads no further: "an interface has a type 101 different from the type of the first interface" (sf-pcapng.c).
+func goOnPcapng(w io.Writer) (*pcapng, error) {
+	head := &afterHead{io.Discard}
+	p, err := newPcapng(head)
+	head.Writer = w
+	return p, err
+}
+
+// afterHead is where a writer of pcapng writes to; it is another once the head is written.
+type afterHead struct{ io.Writer }
+
 func (p *pcapng) write(at time.Time, data []byte) error {
 	return p.w.WritePacket(gopacket.CaptureInfo{
 		Timestamp:     at,

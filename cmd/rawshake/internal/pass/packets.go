@@ -32,22 +32,30 @@ type packets struct {
 // again.
 const mostBehind = 16 << 20
 
-// openPackets begins a file. A scan that goes on adds a section to the one there is (pcapng: a file is one or more of them). A packet
-// that cannot be written ends the scan, as a record does: fail is told the error.
+// openPackets begins a file. A scan that goes on adds packets to the one there is. A packet that cannot be written ends the scan, as
+// a record does: fail is told the error.
 func openPackets(path string, goOn bool, fail func(error)) (*packets, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644) // who also reads from a pipe never learns that its reader has gone
 	p := &packets{file: f, path: path, fail: fail}
 	if err != nil {
 		return nil, p.problem(err)
 	}
-	if err = p.cut(goOn); err == nil {
-		p.log, err = packetlog.New(nil, p)
+	begun := false
+	if begun, err = p.cut(goOn); err == nil {
+		p.log, err = p.newLog(begun)
 	}
 	if err != nil {
 		f.Close()
 		return nil, p.problem(err)
 	}
 	return p, nil
+}
+
+func (p *packets) newLog(begun bool) (*packetlog.Log, error) {
+	if begun {
+		return packetlog.GoOn(p)
+	}
+	return packetlog.New(nil, p)
 }
 
 // problem says which file fails, and how to mend it.
@@ -74,54 +82,61 @@ func (p *packets) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// cut empties the file, or leaves its whole blocks: what a kill has torn goes away.
-func (p *packets) cut(goOn bool) error {
+// headBlocks are those of a pcapng file before the first packet: its section, and its interface.
+const headBlocks = 2
+
+// cut empties the file, or leaves its whole blocks: what a kill has torn goes away. It reports whether a head is left.
+func (p *packets) cut(goOn bool) (begun bool, err error) {
 	info, err := p.file.Stat()
 	if err != nil || !info.Mode().IsRegular() {
-		return err
+		return false, err
 	}
 	p.regular = true
 	var length int64
 	if goOn {
-		if length, err = wholeBlocks(p.path); err != nil {
-			return err
+		blocks := 0
+		if length, blocks, err = wholeBlocks(p.path); err != nil {
+			return false, err
+		}
+		if begun = blocks >= headBlocks; !begun {
+			length = 0
 		}
 	}
 	if err := p.file.Truncate(length); err != nil {
-		return err
+		return false, err
 	}
 	_, err = p.file.Seek(length, io.SeekStart)
-	return err
+	return begun, err
 }
 
-// wholeBlocks returns how many bytes at the beginning of a pcapng file are whole blocks. A block has its type and its length in
-// front, and the latter again behind (draft-ietf-opsawg-pcapng, 3.1).
-func wholeBlocks(path string) (n int64, err error) {
+// wholeBlocks returns how many bytes at the beginning of a pcapng file are whole blocks, and how many blocks. A block has its type and
+// its length in front, and the latter again behind (draft-ietf-opsawg-pcapng, 3.1).
+func wholeBlocks(path string) (n int64, blocks int, err error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer file.Close()
 	r := bufio.NewReaderSize(file, 1<<20)
 	for {
 		head, err := r.Peek(8)
 		if err == io.EOF {
-			return n, nil
+			return n, blocks, nil
 		}
 		if err != nil {
-			return n, err
+			return n, blocks, err
 		}
 		length := binary.LittleEndian.Uint32(head[4:])
 		if length < 12 || length%4 != 0 {
-			return n, nil
+			return n, blocks, nil
 		}
 		switch _, err := r.Discard(int(length)); err {
 		case nil:
-			n += int64(length)
+			n, blocks = n+int64(length), blocks+1
 		case io.EOF:
-			return n, nil
+			return n, blocks, nil
 		default:
-			return n, err
+			return n, blocks, err
 		}
 	}
 }
