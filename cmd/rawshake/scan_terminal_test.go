@@ -72,7 +72,7 @@ func onTerminal(t *testing.T, both bool, args ...string) (o outcome) {
 func TestScanConsent(t *testing.T) {
 	o := onTerminal(t, false, "scan", "127.0.0.0/8", "-p", "80", "--rate", "100k")
 	o.want(t, 3)
-	contains(t, o.stderr, "this is 16777216 probes, 2m48s if everything answers, 5m39s if nothing does: add --yes to start")
+	contains(t, o.stderr, "this is 16777216 probes, 2m48s if everything answers, 5m37s if nothing does: add --yes to start")
 	onTerminal(t, false, "scan", "127.0.0.0/8", "-p", "80", "--dry-run").want(t, 0)
 	for _, args := range []string{"127.0.0.0/12 -p 80", "127.0.0.0/8 -p 80 --yes"} { // these go on, to the next mistake
 		o := onTerminal(t, false, append(strings.Fields("scan -S 192.0.2.77 --checkpoint none/x"), strings.Fields(args)...)...)

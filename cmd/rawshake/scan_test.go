@@ -154,7 +154,7 @@ func TestScanDryRun(t *testing.T) {
 order       seed 5, shard 1/2: 256 targets
 rate        100 packets/s, 0.5 a host
 attempts    3 within 3s, at most 1048576 targets in flight
-time        1.3s if everything answers, 6.8s if nothing does
+time        2.0s if everything answers, 11.0s if nothing does
 routes      lo from 127.0.0.1, on the link: 130 targets
             outside the scope, nothing is sent: 126 targets
 output      none/x.zst (csv, zstd)

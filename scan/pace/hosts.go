@@ -9,8 +9,8 @@ import (
 type HostConfig struct {
 	PerHost float64 // packets a second to one address. If zero or negative, unlimited
 	PerNet  float64 // packets a second to one network. If zero or negative, unlimited
-	Bits4   int     // prefix length of an IPv4 network. If zero, 24
-	Bits6   int     // prefix length of an IPv6 network. If zero, 64
+	Bits4   int     // prefix length of an IPv4 network. If zero, DefaultBits4
+	Bits6   int     // prefix length of an IPv6 network. If zero, DefaultBits6
 
 	// Memory is the most hosts and networks that are remembered, 40 bytes and a map entry each: those that got a
 	// packet within the last interval of their rate. If zero, 1<<20. When there are more, Admit returns Full, and
@@ -21,14 +21,20 @@ type HostConfig struct {
 	Deferred int
 }
 
+// The prefix lengths of a network when nobody says.
+const (
+	DefaultBits4 = 24
+	DefaultBits6 = 64
+)
+
 func (c HostConfig) withDefaults() HostConfig {
 	set := func(n *int, value int) {
 		if *n <= 0 {
 			*n = value
 		}
 	}
-	set(&c.Bits4, 24)
-	set(&c.Bits6, 64)
+	set(&c.Bits4, DefaultBits4)
+	set(&c.Bits6, DefaultBits6)
 	set(&c.Memory, 1<<20)
 	c.Memory = max(c.Memory, 2) // a host and its network
 	set(&c.Deferred, 1<<16)

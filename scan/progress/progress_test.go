@@ -156,6 +156,31 @@ func TestMeter(t *testing.T) {
 	}
 }
 
+// TestMeterWaits: the time left is right from the beginning, when no silent target has its verdict yet, and does not end before the
+// timeout of the last.
+func TestMeterWaits(t *testing.T) {
+	const timeout, perStep, steps = 3 * time.Second, 100, 40
+	var m Meter
+	start := time.Unix(0, 0)
+	snapshot := func(i int) (s Snapshot) { // 400 a second for 10 s, none of which answers
+		s = Snapshot{Total: perStep * steps, Timeout: timeout}
+		asked := uint64(perStep * min(i, steps))
+		s.Verdicts[match.Filtered] = uint64(perStep * max(0, i-12))
+		s.InFlight = asked - s.Verdicts[match.Filtered]
+		return s
+	}
+	m.View(snapshot(0), start)
+	for i := 1; i < steps+12; i++ {
+		now := start.Add(time.Duration(i) * timeout / 12)
+		if got, want := m.View(snapshot(i), now).Left, 13*time.Second-now.Sub(start); (got - want).Abs() > 10*time.Millisecond {
+			t.Errorf("after %v: %v left, want %v", now.Sub(start), got, want)
+		}
+	}
+	if got := m.View(snapshot(steps+12), start.Add(13*time.Second)).Left; got != 0 {
+		t.Errorf("%v left at the end", got)
+	}
+}
+
 func TestMeterHopeless(t *testing.T) {
 	var m Meter
 	m.View(Snapshot{Total: math.MaxUint64}, time.Unix(0, 0))

@@ -119,36 +119,72 @@ func (p plan) consent() error {
 	return exit.Usagef("this is %d probes, %s: add --yes to start, or --dry-run to see what would happen", p.size, p.duration())
 }
 
-// times estimate the duration: when every target answers its first SYN at once and closed, and when none answers.
+// share is the part of all targets that is still to be gone through: an even sample.
+func (p plan) share() float64 {
+	part := float64(p.size) / float64(p.set.Size())
+	if p.Resume != nil && p.Resume.Run.Targets > 0 {
+		part *= 1 - float64(p.Resume.Run.Done())/float64(p.Resume.Run.Targets)
+	}
+	return part
+}
+
+// left estimates how many targets are still to be asked.
+func (p plan) left() float64 { return p.share() * float64(p.set.Size()-p.set.Outside) }
+
+// busy is targets under one limit, in SYNs a second.
+type busy struct{ targets, rate float64 }
+
+// limits are the rate of all, and those of the host and of the network that have the most targets.
+func (p plan) limits() []busy {
+	all := []busy{{p.left(), p.rate}}
+	if p.hostRate > 0 {
+		all = append(all, busy{p.most(p.set.Densest(32, 128)), p.hostRate})
+	}
+	if p.netRate > 0 {
+		all = append(all, busy{p.most(p.set.Densest(pace.DefaultBits4, pace.DefaultBits6)), p.netRate})
+	}
+	return all
+}
+
+// most estimates how many of the targets of hosts or networks with so many the unluckiest still has: three deviations above the mean.
+func (p plan) most(targets uint64) float64 {
+	mean := p.share() * float64(targets)
+	return min(mean+3*math.Sqrt(mean), float64(targets), p.left())
+}
+
+// times estimate the duration: when every target answers its first SYN at once and closed, and when none answers. A SYN that is
+// repeated delays a new one, and the time behind the last is the part of the timeout that one attempt has.
 func (p plan) times() (least, most float64) {
-	if p.size == 0 {
+	left := p.left()
+	if left <= 0 {
 		return 0, 0
 	}
-	n := float64(p.size) * (1 - float64(p.set.Outside)/float64(p.set.Size()))
-	least = n / p.rate
-	if p.hostRate > 0 { // the targets of a shard are spread evenly over the hosts
-		least = max(least, n/float64(p.set.Addresses())/p.hostRate)
+	attempts, timeout := float64(p.Attempts), p.Timeout.Seconds()
+	for _, l := range p.limits() {
+		least = max(least, (l.targets-1)/l.rate)
+		most = max(most, (attempts*l.targets-1)/l.rate+timeout/attempts)
 	}
-	timeout := p.Timeout.Seconds()
-	most = max(least, float64(p.Attempts)*n/p.rate, n*timeout/float64(p.MaxInFlight)) + timeout
-	return least, most
+	return least, max(most, least+timeout, math.Ceil(left/float64(p.MaxInFlight))*timeout)
 }
 
 // duration says how long it will take.
 func (p plan) duration() string {
 	least, most := p.times()
-	if math.IsInf(p.rate, 1) {
+	if math.IsInf(p.rate, 1) && least < soon {
 		return fmt.Sprintf("as fast as this machine sends, about %s if nothing answers", span(most))
 	}
 	return fmt.Sprintf("%s if everything answers, %s if nothing does", span(least), span(most))
 }
 
+// soon is a time in seconds below which nobody wants to know more.
+const soon = 0.1
+
 // span writes seconds for people.
 func span(seconds float64) string {
 	const minute, hour, day = 60, 3600, 86400
 	switch {
-	case seconds < 0.1:
-		return "no time"
+	case seconds < soon:
+		return "under 0.1s"
 	case seconds < minute:
 		return fmt.Sprintf("%.1fs", seconds)
 	case seconds < day:

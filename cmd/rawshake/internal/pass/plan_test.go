@@ -11,6 +11,7 @@ import (
 	"github.com/rawshake/rawshake/cmd/rawshake/internal/targets"
 	"github.com/rawshake/rawshake/match"
 	"github.com/rawshake/rawshake/scan"
+	"github.com/rawshake/rawshake/scan/checkpoint"
 	"github.com/rawshake/rawshake/scan/record"
 )
 
@@ -28,14 +29,21 @@ func TestDuration(t *testing.T) {
 		change func(*Options, *plan)
 		want   string
 	}{
-		{func(*Options, *plan) {}, "10.2s if everything answers, 23.5s if nothing does"},
-		{func(_ *Options, p *plan) { p.size = 256 }, "2.6s if everything answers, 8.1s if nothing does"},
-		{func(_ *Options, p *plan) { p.set.Outside = 512 }, "5.1s if everything answers, 13.2s if nothing does"},
-		{func(o *Options, _ *plan) { o.Attempts = 3 }, "10.2s if everything answers, 33.7s if nothing does"},
-		{func(o *Options, _ *plan) { o.MaxInFlight = 10 }, "10.2s if everything answers, 5m10s if nothing does"},
-		{func(_ *Options, p *plan) { p.hostRate = 0.01 }, "6m40s if everything answers, 6m43s if nothing does"},
-		{func(_ *Options, p *plan) { p.rate = 1e6 }, "no time if everything answers, 3.0s if nothing does"},
+		{func(*Options, *plan) {}, "10.2s if everything answers, 22.0s if nothing does"},
+		{func(_ *Options, p *plan) { p.size = 256 }, "2.5s if everything answers, 6.6s if nothing does"},
+		{func(_ *Options, p *plan) { p.set.Outside = 512 }, "5.1s if everything answers, 11.7s if nothing does"},
+		{func(o *Options, _ *plan) { o.Attempts = 3 }, "10.2s if everything answers, 31.7s if nothing does"},
+		{func(o *Options, _ *plan) { o.MaxInFlight = 10 }, "10.2s if everything answers, 5m9s if nothing does"},
+		{func(_ *Options, p *plan) { p.hostRate = 0.01 }, "5m0s if everything answers, 11m42s if nothing does"}, // 4 ports a host
+		{func(_ *Options, p *plan) { p.netRate = 10 }, "1m42s if everything answers, 3m26s if nothing does"},
+		{func(_ *Options, p *plan) { p.size = 256; p.netRate = 10 }, "25.5s if everything answers, 52.6s if nothing does"}, // a shard of 4
+		{func(_ *Options, p *plan) { p.rate, p.netRate = math.Inf(1), 10 }, "1m42s if everything answers, 3m26s if nothing does"},
+		{func(_ *Options, p *plan) { p.size, p.hostRate = 64, 10 }, "0.6s if everything answers, 3.6s if nothing does"},
+		{func(_ *Options, p *plan) { p.rate = 1e6 }, "under 0.1s if everything answers, 3.0s if nothing does"},
 		{func(_ *Options, p *plan) { p.rate = math.Inf(1) }, "as fast as this machine sends, about 3.0s if nothing answers"},
+		{func(o *Options, _ *plan) { o.Resume = goingOn(512, 1024) }, "5.1s if everything answers, 11.7s if nothing does"},
+		{func(o *Options, _ *plan) { o.Resume = goingOn(1024, 1024) }, "under 0.1s if everything answers, under 0.1s if nothing does"},
+		{func(o *Options, _ *plan) { o.Resume = goingOn(0, 0) }, "10.2s if everything answers, 22.0s if nothing does"}, // killed at once
 		{func(_ *Options, p *plan) { p.size = 1 << 48; p.rate = 1e6 }, "3257 days and 19 hours if everything answers, 9320 days and 16 hours if nothing does"},
 		{func(_ *Options, p *plan) { p.size = 1 << 48; p.rate = 1 }, "8919404 years if everything answers, 17838808 years if nothing does"},
 	} {
@@ -43,6 +51,11 @@ func TestDuration(t *testing.T) {
 			t.Errorf("%q, want %q", got, test.want)
 		}
 	}
+}
+
+// goingOn is the checkpoint of a scan that is so far.
+func goingOn(done, targets uint64) *checkpoint.Checkpoint {
+	return &checkpoint.Checkpoint{Run: record.Run{Filtered: done, Targets: targets}}
 }
 
 // TestCode: what could not be done outranks what was found.

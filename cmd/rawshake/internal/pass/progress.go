@@ -64,7 +64,7 @@ func (r *run) snapshot() progress.Snapshot {
 	}
 	t.Verdicts[match.Unsent] += r.unresolved.count
 	return progress.Snapshot{
-		Total: r.scan.Targets() + r.unresolved.count, Verdicts: t.Verdicts, Sent: t.SYNSent, InFlight: uint64(r.scan.InFlight()),
+		Total: r.scan.Targets() + r.unresolved.count, Verdicts: t.Verdicts, Sent: t.SYNSent, InFlight: uint64(r.scan.InFlight()), Timeout: r.Timeout,
 		RingDrops: t.RingDrops, SendErrors: t.SendErrors, Note: note,
 	}
 }
