@@ -94,6 +94,16 @@ var reasonNames = [NumReasons]string{
 	"name-unresolved",
 }
 
+// ParseReason is the inverse of [Reason.String], but for NoReason.
+func ParseReason(word string) (Reason, bool) {
+	for r, name := range reasonNames {
+		if name == word && word != "" {
+			return Reason(r), true
+		}
+	}
+	return 0, false
+}
+
 // String returns the word used in records, such as "syn-ack" or "gateway-down".
 func (r Reason) String() string {
 	if r < NumReasons {

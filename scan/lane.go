@@ -45,6 +45,7 @@ type lane struct {
 
 	incomplete uint64
 	shownFault atomic.Uint64
+	reasons    [match.NumStates][match.NumReasons]atomic.Uint64 // of the unreachable and the unsent
 
 	ask   atomic.Uint32 // grows by one for each snapshot that is wanted
 	given uint32
@@ -64,6 +65,9 @@ func (l *lane) Settle(_ uint32, v *engine.Verdict) {
 	if v.State == match.Unsent && missing(v.Reason) {
 		l.incomplete++
 		l.shownFault.Store(l.incomplete)
+	}
+	if v.State == match.Unsent || v.State == match.Unreachable {
+		l.reasons[v.State][v.Reason].Add(1)
 	}
 	if l.keep == nil || l.keep(v.State) {
 		l.out = append(l.out, *v)
@@ -170,7 +174,7 @@ func (l *lane) snapshot(number int) {
 
 func (l *lane) state() *LaneState {
 	s := &LaneState{Position: l.feed.position(), totals: totalsOf(l.shard.Count()), sending: l.sending()}
-	s.totals.Incomplete = l.incomplete
+	s.totals.Incomplete, s.totals.Reasons = l.incomplete, l.why()
 	l.shard.Ways(func(t netip.AddrPort) {
 		i, _ := l.feed.space.Index(t)
 		s.ways = append(s.ways, i)
@@ -187,8 +191,18 @@ func (l *lane) state() *LaneState {
 func (l *lane) totals() Totals {
 	c, _ := l.shard.Counters()
 	t := totalsOf(c)
-	t.Incomplete = l.shownFault.Load()
+	t.Incomplete, t.Reasons = l.shownFault.Load(), l.why()
 	return t
+}
+
+// why returns the lane's reasons. Any goroutine may call it.
+func (l *lane) why() (all Reasons) {
+	for s := range all {
+		for r := range all[s] {
+			all[s][r] = l.reasons[s][r].Load()
+		}
+	}
+	return all
 }
 
 // sending returns from when to when the lane sent SYNs. Any goroutine may call it.

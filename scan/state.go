@@ -53,6 +53,7 @@ func (s span) length() time.Duration { return s.last.Sub(s.first) }
 // Totals are the counters of a scan since its beginning, over all its sessions.
 type Totals struct {
 	Verdicts   [match.NumStates]uint64 // by state
+	Reasons    Reasons                 // of the unreachable and the unsent
 	Incomplete uint64                  // of the unsent: all but those out of scope, see README.md on what makes a scan incomplete
 	SYNSent    uint64
 	RSTSent    uint64
@@ -65,6 +66,9 @@ type Totals struct {
 	SendTime time.Duration // from the first SYN of a session to its last, added up
 }
 
+// Reasons counts why targets are in their state, by state.
+type Reasons [match.NumStates][match.NumReasons]uint64
+
 // Done returns how many targets have their verdict.
 func (t Totals) Done() (n uint64) {
 	for _, v := range t.Verdicts {
@@ -76,6 +80,9 @@ func (t Totals) Done() (n uint64) {
 func (t *Totals) add(o Totals) {
 	for i, v := range o.Verdicts {
 		t.Verdicts[i] += v
+		for j, n := range o.Reasons[i] {
+			t.Reasons[i][j] += n
+		}
 	}
 	t.Incomplete += o.Incomplete
 	t.SYNSent += o.SYNSent

@@ -33,6 +33,26 @@ type runRecord struct {
 	Seed                                                 uint64
 	Shard                                                string
 	Complete                                             bool
+	Reasons                                              map[string]map[string]uint64
+}
+
+// expectReasons fails unless the reasons of a run add up to its unreachable and unsent targets, and name those of all records at hand.
+func (s scanned) expectReasons(t *testing.T) {
+	t.Helper()
+	sums := map[string]uint64{}
+	for state, reasons := range s.run.Reasons {
+		for _, n := range reasons {
+			sums[state] += n
+		}
+	}
+	if sums["unreachable"] != s.run.Unreachable || sums["unsent"] != s.run.Unsent {
+		t.Errorf("the reasons do not add up: %+v", s.run)
+	}
+	for _, r := range s.records {
+		if (r.State == "unreachable" || r.State == "unsent") && s.run.Reasons[r.State][r.Reason] == 0 {
+			t.Errorf("no reason counts %+v: %v", r, s.run.Reasons)
+		}
+	}
 }
 
 // runKeys are the keys of the record of a run, those of its envelope aside.
@@ -84,12 +104,14 @@ func readScan(t *testing.T, text string) scanned {
 			t.Errorf("the run has no %s: %s", key, last)
 		}
 	}
+	delete(keys, "reasons")          // where there are any
 	if len(keys) != len(runKeys)+3 { // v, type, ts
 		t.Errorf("the run has other keys, too: %s", last)
 	}
 	if err := json.Unmarshal([]byte(last), &s.run); err != nil {
 		t.Fatal(err)
 	}
+	s.expectReasons(t)
 	return s
 }
 

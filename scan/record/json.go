@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"encoding/json"
 	"math/bits"
 	"net/netip"
 	"slices"
@@ -136,8 +137,12 @@ func (r *Run) AppendJSON(dst []byte) []byte {
 	dst = appendUint(dst, `,"seed":`, r.Seed)
 	dst = append(dst, `,"shard":"`...)
 	start := len(dst)
-	dst = escapeTail(append(dst, r.Shard...), start)
-	dst = append(dst, `","complete":`...)
+	dst = append(escapeTail(append(dst, r.Shard...), start), '"')
+	if len(r.Reasons) > 0 {
+		reasons, _ := json.Marshal(r.Reasons) // words and numbers are never refused
+		dst = append(append(dst, `,"reasons":`...), reasons...)
+	}
+	dst = append(dst, `,"complete":`...)
 	return append(strconv.AppendBool(dst, r.Complete), '}')
 }
 

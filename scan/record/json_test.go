@@ -247,6 +247,13 @@ func TestRunJSON(t *testing.T) {
 	if got := string(r.AppendJSON(nil)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
+	r.Reasons.Add(match.Unreachable, "no-route", 2)
+	r.Reasons.Add(match.Unsent, "link-down", 1)
+	r.Reasons.Add(match.Unreachable, "no-route", 1)
+	want = strings.Replace(want, `,"complete"`, `,"reasons":{"unreachable":{"no-route":3},"unsent":{"link-down":1}},"complete"`, 1)
+	if got := string(r.AppendJSON(nil)); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
 	if r.Done() != r.Targets {
 		t.Errorf("Done() = %d, want %d", r.Done(), r.Targets)
 	}
@@ -319,7 +326,7 @@ func BenchmarkAppendText(b *testing.B) {
 
 // TestRunSeconds: no digit that the clock does not have. 1.551 s is one of the times that Duration.Seconds makes longer.
 func TestRunSeconds(t *testing.T) {
-	r := Run{SendTime: 1551 * time.Millisecond}
+	r := Run{SendTime: 1551 * time.Millisecond, ProbesSent: 2}
 	if got := string(r.AppendJSON(nil)); !strings.Contains(got, `"send_seconds":1.551,`) {
 		t.Error(got)
 	}

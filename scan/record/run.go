@@ -26,7 +26,25 @@ type Run struct {
 	RSTSent     uint64        `json:"rst_sent"`    //
 	Seed        uint64        `json:"seed"`        // of the order; the command picks one below 2^53, which every JSON reader keeps whole
 	Shard       string        `json:"shard"`       // "i/n", i from 1; "1/1" is everything
-	Complete    bool          `json:"complete"`    // every target has its verdict and no loss of ours is unaccounted for
+	Reasons     Reasons       `json:"reasons,omitempty"`
+	Complete    bool          `json:"complete"` // every target has its verdict and no loss of ours is unaccounted for
+}
+
+// Reasons says how many targets are unreachable and unsent why: by the word of the state, and that of the reason.
+type Reasons map[string]map[string]uint64
+
+// Add counts n targets more.
+func (r *Reasons) Add(s match.State, reason string, n uint64) {
+	if n == 0 {
+		return
+	}
+	if *r == nil {
+		*r = Reasons{}
+	}
+	if (*r)[s.String()] == nil {
+		(*r)[s.String()] = map[string]uint64{}
+	}
+	(*r)[s.String()][reason] += n
 }
 
 // Rate returns the SYNs per second while sending, rounded to a tenth: those behind the first, over the time from the first to the last,

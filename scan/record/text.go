@@ -1,7 +1,10 @@
 package record
 
 import (
+	"cmp"
+	"maps"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -193,8 +196,8 @@ func (s *Summary) appendVerdicts(dst []byte) []byte {
 	return append(dst, ')')
 }
 
-// AppendText appends the outcome of the run for people: three lines with line feeds, each behind "# " so that a text
-// output stays easy to cut with grep.
+// AppendText appends the outcome of the run for people: some lines with line feeds, each behind "# " so that a text output stays easy to
+// cut with grep.
 func (r *Run) AppendText(dst []byte) []byte {
 	dst = append(dst, "# "...)
 	if !r.Complete {
@@ -207,17 +210,73 @@ func (r *Run) AppendText(dst []byte) []byte {
 	dst = appendUint(dst, " closed, ", r.Unreachable)
 	dst = appendUint(dst, " unreachable, ", r.Filtered)
 	dst = appendUint(dst, " filtered, ", r.Unsent)
-	dst = appendAmount(dst, " unsent\n# ", r.ProbesSent, "SYN")
-	dst = appendFloat(dst, " in ", roundMillis(r.SendTime))
-	dst = appendFloat(dst, " s, ", r.Rate())
-	dst = appendAmount(dst, " a second; ", r.RSTSent, "RST")
+	dst = append(dst, " unsent\n"...)
+	dst = r.Reasons.appendText(dst, match.Unreachable)
+	dst = r.Reasons.appendText(dst, match.Unsent)
+	dst = r.appendSent(append(dst, "# "...))
 	dst = appendUint(dst, "; seed ", r.Seed)
-	dst = appendPrintable(append(dst, ", shard "...), r.Shard)
-	dst = appendAmount(dst, "\n# ", r.Duplicates, "duplicate answer")
-	dst = appendAmount(dst, ", ", r.Ignored, "ignored packet")
-	dst = appendUint(dst, ", ", r.RingDrops)
-	dst = appendAmount(dst, " dropped by our ring, ", r.SendErrors, "send error")
-	return append(dst, '\n')
+	dst = append(appendPrintable(append(dst, ", shard "...), r.Shard), '\n')
+	return r.appendTrouble(dst)
+}
+
+// appendText appends a line that says why targets are in a state, the most frequent reason first; none if there are no such targets.
+func (r Reasons) appendText(dst []byte, s match.State) []byte {
+	reasons := r[s.String()]
+	words := slices.SortedFunc(maps.Keys(reasons), func(a, b string) int {
+		return cmp.Or(cmp.Compare(reasons[b], reasons[a]), cmp.Compare(a, b))
+	})
+	var sum uint64
+	for _, n := range reasons {
+		sum += n
+	}
+	for i, word := range words {
+		if i == 0 {
+			dst = append(append(appendUint(dst, "# ", sum), ' '), s.String()...)
+			dst = append(dst, ':')
+		} else {
+			dst = append(dst, ',')
+		}
+		dst = appendPrintable(append(appendUint(dst, " ", reasons[word]), ' '), word)
+	}
+	if len(words) > 0 {
+		dst = append(dst, '\n')
+	}
+	return dst
+}
+
+// shortest is the time below which a rate says nothing: it would be that of a burst.
+const shortest = 10 * time.Millisecond
+
+// appendSent appends what was sent.
+func (r *Run) appendSent(dst []byte) []byte {
+	dst = appendAmount(dst, "", r.ProbesSent, "SYN")
+	if r.SendTime >= shortest && r.ProbesSent > 1 {
+		dst = appendFloat(dst, " in ", roundMillis(r.SendTime))
+		dst = append(appendFloat(dst, " s, ", r.Rate()), " a second"...)
+	}
+	return appendAmount(dst, "; ", r.RSTSent, "RST")
+}
+
+// appendTrouble appends a line with what should not be, if there is any.
+func (r *Run) appendTrouble(dst []byte) []byte {
+	before := "# "
+	for _, c := range []struct {
+		n     uint64
+		noun  string
+		after string
+	}{
+		{r.Duplicates, "duplicate answer", ""}, {r.Ignored, "ignored packet", ""}, {r.RingDrops, "packet", " dropped by our ring"},
+		{r.SendErrors, "send error", ""},
+	} {
+		if c.n > 0 {
+			dst = append(appendAmount(dst, before, c.n, c.noun), c.after...)
+			before = ", "
+		}
+	}
+	if before == ", " {
+		dst = append(dst, '\n')
+	}
+	return dst
 }
 
 // appendAmount appends a number of things: "1 target", "2 targets".

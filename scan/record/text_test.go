@@ -94,26 +94,39 @@ func TestSummaryText(t *testing.T) {
 	}
 }
 
-// TestRunTextOne: one thing is not "1 things".
-func TestRunTextOne(t *testing.T) {
-	r := Run{Targets: 1, ProbesSent: 1, Open: 1, RSTSent: 1, Duplicates: 1, Ignored: 1, SendErrors: 1, Shard: "1/1", Complete: true}
-	want := `# 1 of 1 target: 1 open, 0 closed, 0 unreachable, 0 filtered, 0 unsent
-# 1 SYN in 0 s, 0 a second; 1 RST; seed 0, shard 1/1
-# 1 duplicate answer, 1 ignored packet, 0 dropped by our ring, 1 send error
+func TestRunText(t *testing.T) {
+	r := Run{Targets: 10, ProbesSent: 1000, SendTime: 300 * time.Millisecond, Open: 1, Closed: 2, Unreachable: 3, Filtered: 2,
+		Unsent: 1, Duplicates: 6, Ignored: 7, RingDrops: 8, SendErrors: 9, RSTSent: 11, Seed: 12, Shard: "2/3"}
+	r.Reasons.Add(match.Unsent, "link-down", 1)
+	r.Reasons.Add(match.Unreachable, "host-unreachable", 1)
+	r.Reasons.Add(match.Unreachable, "no-route", 2)
+	r.Reasons.Add(match.Unreachable, "no-neighbour", 0)
+	want := `# INCOMPLETE: 9 of 10 targets: 1 open, 2 closed, 3 unreachable, 2 filtered, 1 unsent
+# 3 unreachable: 2 no-route, 1 host-unreachable
+# 1 unsent: 1 link-down
+# 1000 SYNs in 0.3 s, 3330 a second; 11 RSTs; seed 12, shard 2/3
+# 6 duplicate answers, 7 ignored packets, 8 packets dropped by our ring, 9 send errors
 `
 	if got := string(r.AppendText(nil)); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 
-func TestRunText(t *testing.T) {
-	r := Run{Targets: 10, ProbesSent: 1000, SendTime: 300 * time.Millisecond, Open: 1, Closed: 2, Unreachable: 3, Filtered: 2,
-		Unsent: 1, Duplicates: 6, Ignored: 7, RingDrops: 8, SendErrors: 9, RSTSent: 11, Seed: 12, Shard: "2/3"}
-	want := `# INCOMPLETE: 9 of 10 targets: 1 open, 2 closed, 3 unreachable, 2 filtered, 1 unsent
-# 1000 SYNs in 0.3 s, 3330 a second; 11 RSTs; seed 12, shard 2/3
-# 6 duplicate answers, 7 ignored packets, 8 dropped by our ring, 9 send errors
-`
-	if got := string(r.AppendText(nil)); got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
+// TestRunTextSmall: no rate of nothing, no line of zeros, one of one thing.
+func TestRunTextSmall(t *testing.T) {
+	for _, test := range []struct {
+		r    Run
+		want string
+	}{
+		{Run{Shard: "1/1", Complete: true}, "# 0 of 0 targets: 0 open, 0 closed, 0 unreachable, 0 filtered, 0 unsent\n# 0 SYNs; 0 RSTs; seed 0, shard 1/1\n"},
+		{Run{Targets: 1, Open: 1, ProbesSent: 1, RSTSent: 1, Ignored: 1, Shard: "1/1", Complete: true},
+			"# 1 of 1 target: 1 open, 0 closed, 0 unreachable, 0 filtered, 0 unsent\n# 1 SYN; 1 RST; seed 0, shard 1/1\n# 1 ignored packet\n"},
+		{Run{Targets: 3, Open: 3, ProbesSent: 3, SendTime: 291 * time.Microsecond, RSTSent: 3, RingDrops: 1, SendErrors: 1, Shard: "1/1", Complete: true},
+			"# 3 of 3 targets: 3 open, 0 closed, 0 unreachable, 0 filtered, 0 unsent\n# 3 SYNs; 3 RSTs; seed 0, shard 1/1\n" +
+				"# 1 packet dropped by our ring, 1 send error\n"},
+	} {
+		if got := string(test.r.AppendText(nil)); got != test.want {
+			t.Errorf("got\n%s\nwant\n%s", got, test.want)
+		}
 	}
 }

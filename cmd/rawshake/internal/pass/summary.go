@@ -102,9 +102,6 @@ func (r *run) summary(rec *record.Run, t scan.Totals) {
 	if t.Requeued > 0 {
 		r.say("%s asked once more because packets were lost on our side", targets.Amount(t.Requeued, "target"))
 	}
-	if n := r.unresolved.count; n > 0 {
-		r.say("%s unsent because their names do not resolve", targets.Amount(n, "target"))
-	}
 	if t.Incomplete > 0 {
 		r.say("%s unsent because this host could not ask, or lost what they answered: --show unsent has the reasons", targets.Amount(t.Incomplete, "target"))
 	}

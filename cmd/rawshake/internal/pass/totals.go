@@ -19,8 +19,32 @@ func (r *run) record(t scan.Totals) record.Run {
 		Open: t.Verdicts[match.Open], Closed: t.Verdicts[match.Closed], Unreachable: t.Verdicts[match.Unreachable],
 		Filtered: t.Verdicts[match.Filtered], Unsent: t.Verdicts[match.Unsent] + nameless,
 		Duplicates: t.Duplicates, Ignored: t.Ignored, RingDrops: t.RingDrops, SendErrors: t.SendErrors, RSTSent: t.RSTSent,
-		Seed: r.Order.Seed, Shard: r.Order.Shard.String(),
+		Seed: r.Order.Seed, Shard: r.Order.Shard.String(), Reasons: r.reasons(t.Reasons),
 	}
+}
+
+// reasons are those of the package scan in words, and that of names without an address.
+func (r *run) reasons(all scan.Reasons) (words record.Reasons) {
+	for s := range all {
+		for reason, n := range all[s] {
+			words.Add(match.State(s), match.Reason(reason).String(), n)
+		}
+	}
+	words.Add(match.Unsent, match.NoName.String(), r.unresolved.count)
+	return words
+}
+
+// countReasons is the inverse of reasons. Names without an address are counted anew.
+func countReasons(words record.Reasons) (all scan.Reasons) {
+	for state, reasons := range words {
+		s, _ := match.ParseState(state)
+		for word, n := range reasons {
+			if reason, ok := match.ParseReason(word); ok && reason != match.NoName {
+				all[s][reason] = n
+			}
+		}
+	}
+	return all
 }
 
 // The counters of a checkpoint that the record of a run has no key for.
@@ -41,7 +65,7 @@ func stateOf(c *checkpoint.Checkpoint) *scan.State {
 	}
 	r := c.Run
 	s := &scan.State{Ways: c.Ways, Totals: scan.Totals{
-		Incomplete: c.More[moreIncomplete], SYNSent: r.ProbesSent, RSTSent: r.RSTSent, Duplicates: r.Duplicates, Ignored: r.Ignored,
+		Reasons: countReasons(r.Reasons), Incomplete: c.More[moreIncomplete], SYNSent: r.ProbesSent, RSTSent: r.RSTSent, Duplicates: r.Duplicates, Ignored: r.Ignored,
 		RingDrops: r.RingDrops, SendErrors: r.SendErrors, Requeued: c.More[moreRequeued], SendTime: r.SendTime,
 	}}
 	v := &s.Totals.Verdicts
