@@ -164,6 +164,28 @@ checkpoint  none/y
 	}
 }
 
+// TestScanDryRunRoutes: every way that targets take is there, also those of few among many.
+func TestScanDryRunRoutes(t *testing.T) {
+	o := tool(t, "scan", "127.0.0.0/8", "[::1]:443", "-p", "80", "--dry-run")
+	o.want(t, 0)
+	contains(t, o.stdout, "\nroutes      lo from 127.0.0.1, on the link: more than 99.9 % of the targets\n            lo from ::1, on the link: less than 0.1 % of the targets\n"+
+		"            (by a sample of 16384 targets, and the first of each range)\n")
+}
+
+// TestScanOutside: where nothing may be sent, there is no scan.
+func TestScanOutside(t *testing.T) {
+	scope := file(t, "scope", "127.1.0.0/16\n")
+	for _, flag := range []string{"--dry-run", "--yes"} {
+		dir := t.TempDir()
+		o := tool(t, "scan", "127.0.0.0/24", "-p", "80", "--scope", scope, "-o", filepath.Join(dir, "x.csv"), flag)
+		o.want(t, 3)
+		contains(t, o.stderr, "there is nothing to scan: 256 targets outside the scope, the first is 127.0.0.0:80: nothing is sent to them\n")
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+			t.Errorf("%v, %v", entries, err)
+		}
+	}
+}
+
 // TestScanRates: bits become packets by the size of a SYN.
 func TestScanRates(t *testing.T) {
 	for args, want := range map[string]string{

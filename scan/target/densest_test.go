@@ -3,6 +3,7 @@ package target_test
 import (
 	"math/rand/v2"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/rawshake/rawshake/scan/target"
@@ -43,6 +44,30 @@ func TestDensest(t *testing.T) {
 				t.Fatalf("%v: %d, want %d of %d targets", bits, got, want, space.Size())
 			}
 		}
+	}
+}
+
+// TestStarts: each range begins where its first target is, and together they begin with every address that has another behind it.
+func TestStarts(t *testing.T) {
+	s := target.Spec{Ports: mustPorts(t, "1-3")}
+	for _, text := range []string{"10.0.1.0/24", "10.0.0.0/24", "10.0.1.7:80", "fe80::1%a", "fe80::2%a", "fe80::1%b", "2001:db8::/112"} {
+		if err := s.Add(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	space := compile(t, &s)
+	var got []string
+	for i := range space.Starts() {
+		got = append(got, space.At(i).String())
+	}
+	if want := "10.0.0.0:1 10.0.1.7:1 10.0.1.8:1 [2001:db8::]:1 [fe80::1%a]:1 [fe80::1%b]:1"; strings.Join(got, " ") != want {
+		t.Errorf("%s", got)
+	}
+	for first := range space.Starts() {
+		if first != 0 {
+			t.Error("the first is not the first")
+		}
+		break
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
+	"iter"
 	"net/netip"
 	"slices"
 	"sort"
@@ -91,6 +92,24 @@ func (s *Space) At(i uint64) netip.AddrPort {
 		a = a.WithZone(zone)
 	}
 	return netip.AddrPortFrom(a, port)
+}
+
+// Starts yields the numbers of the first targets of all ranges: of neighbouring addresses that have the same ports.
+func (s *Space) Starts() iter.Seq[uint64] {
+	return func(yield func(uint64) bool) {
+		for _, i := range s.four.start[:len(s.four.lo)] {
+			if !yield(i) {
+				return
+			}
+		}
+		for j := range s.six {
+			for _, i := range s.six[j].start[:len(s.six[j].lo)] {
+				if !yield(s.base[j] + i) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Index is the inverse of At; ok is false if t is not among the targets.

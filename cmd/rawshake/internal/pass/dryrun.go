@@ -29,12 +29,15 @@ func (p plan) show(w io.Writer) error {
 	line("rate", "%s", p.rates())
 	line("attempts", "%d within %v, at most %d targets in flight", p.Attempts, p.Timeout, p.MaxInFlight)
 	line("time", "%s", p.duration())
-	ways, err := p.ways()
+	ways, whole, err := p.ways()
 	if err != nil {
 		return exit.With(exit.System, fmt.Errorf("reading routes: %w", err))
 	}
 	for i, way := range ways {
 		line([]string{"routes", ""}[min(i, 1)], "%v", way)
+	}
+	if !whole {
+		line("", "(by a sample of %d targets, and the first of each range)", samples)
 	}
 	for _, o := range p.Outputs {
 		line("output", "%s", outputText(o))

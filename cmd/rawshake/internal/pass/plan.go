@@ -44,10 +44,10 @@ func newPlan(o *Options, set *targets.Set) (p plan, err error) {
 	return p, o.distinctFiles()
 }
 
-// somethingLeft fails when there are no targets, not even such whose names have no address: those are records, too.
+// somethingLeft fails when nothing may be sent to any target, unless there are names without an address, to which nobody meant that.
 func (p plan) somethingLeft() error {
 	switch {
-	case p.set.Size() > 0, len(p.set.Unresolved()) > 0 && !p.DryRun:
+	case p.set.Size() > p.set.Outside, len(p.set.Unresolved()) > 0 && !p.DryRun:
 		return nil
 	case p.Resume != nil && p.Targets.ReadsStdin():
 		return exit.Usagef("nothing came by standard input, and the targets of this scan did: pipe them in again, as in `rawshake scan --resume %s < FILE`",

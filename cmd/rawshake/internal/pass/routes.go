@@ -39,25 +39,32 @@ func (w way) String() string {
 }
 
 func (s share) String() string {
-	if s.whole {
+	switch percent := 100 * float64(s.n) / float64(s.of); {
+	case s.whole:
 		return fmt.Sprintf("%v: %s", s.way, targets.Amount(s.n, "target"))
+	case percent < 0.05:
+		return fmt.Sprintf("%v: less than 0.1 %% of the targets", s.way)
+	case percent > 99.95:
+		return fmt.Sprintf("%v: more than 99.9 %% of the targets", s.way)
+	default:
+		return fmt.Sprintf("%v: about %.1f %% of the targets", s.way, percent)
 	}
-	return fmt.Sprintf("%v: about %.1f %% of the targets", s.way, 100*float64(s.n)/float64(s.of))
 }
 
-// samples is up to how many targets are looked up.
+// samples is up to how many targets are looked up, and as many first ones of ranges.
 const samples = 1 << 14
 
-// ways looks up how packets get to the targets: to all of them, or to those that come first in the order, which are a fair sample.
-func (p plan) ways() ([]share, error) {
+// ways looks up how packets get to the targets: to all of them, or to those that come first in the order, which are a fair sample, and
+// to the first of each range, which may be the only ones that go their way.
+func (p plan) ways() (all []share, whole bool, err error) {
 	routes, err := raw.OpenRoutes(raw.RouteConfig{Source: p.Source, Interface: p.Interface, Mark: p.Mark})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer routes.Close()
 	it, err := order.NewIterator(order.New(p.set.Size(), p.Order.Seed), p.Order.Shard, 0)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	numbers := make([]uint64, samples)
 	_, n := it.Next(numbers)
@@ -65,7 +72,21 @@ func (p plan) ways() ([]share, error) {
 	for _, i := range numbers[:n] {
 		counts[p.way(routes, p.set.At(i).Addr())]++
 	}
-	return sorted(counts, uint64(n), uint64(n) == p.size), nil
+	if whole = uint64(n) == p.size; !whole {
+		p.addFirsts(routes, counts)
+	}
+	return sorted(counts, uint64(n), whole), whole, nil
+}
+
+// addFirsts adds the ways of the first targets of ranges, if they are not among the counts.
+func (p plan) addFirsts(routes *raw.Routes, counts map[way]uint64) {
+	n := 0
+	for i := range p.set.Starts() {
+		if n++; n > samples {
+			return
+		}
+		counts[p.way(routes, p.set.At(i).Addr())] += 0
+	}
 }
 
 func (p plan) way(routes *raw.Routes, to netip.Addr) way {

@@ -34,6 +34,9 @@ func (r *run) announce() {
 		return
 	}
 	verb := "scanning"
+	if r.set.Outside > 0 {
+		verb = "scanning what the scope allows of"
+	}
 	if r.Resume != nil {
 		verb = fmt.Sprintf("going on after %d of", r.Resume.Run.Done())
 	}
