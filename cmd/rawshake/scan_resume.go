@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/rawshake/rawshake/cmd/rawshake/internal/exit"
 	"github.com/rawshake/rawshake/scan/checkpoint"
@@ -19,6 +20,18 @@ import (
 
 // momentary are the flags that belong to one run of the command, not to the scan.
 var momentary = []string{"resume", "checkpoint", "checkpoint-every", "outage-wait", "progress", "color", "dry-run", "yes", "help"}
+
+// adjustable are the flags of a scan that change neither what is asked nor what is recorded: it may go on with others.
+var adjustable = []string{"rate", "per-host-rate", "per-net-rate", "max-inflight", "fail-on"}
+
+// lasting leaves out what is adjustable.
+func lasting(all checkpoint.Options) checkpoint.Options {
+	o := maps.Clone(all)
+	for _, name := range adjustable {
+		delete(o, name)
+	}
+	return o
+}
 
 // given returns the flags of the scan that were written, with their values.
 func given(cmd *cobra.Command) checkpoint.Options {
@@ -52,8 +65,8 @@ func restore(cmd *cobra.Command, path string, args []string) (*checkpoint.Checkp
 	if err != nil {
 		return nil, nil, exit.Usagef("--resume: %w", err)
 	}
-	if err := c.Options.Conflict(given(cmd)); err != nil {
-		return nil, nil, exit.Usagef("--resume: %w", err)
+	if err := c.Options.Conflict(lasting(given(cmd))); err != nil {
+		return nil, nil, exit.Usagef("--resume: %w. Others may be given only to --%s", err, strings.Join(adjustable, ", --"))
 	}
 	if len(args) > 0 && !slices.Equal(args, c.Args) {
 		return nil, nil, exit.Usagef("--resume: the targets are %q in the checkpoint and %q here: a resumed scan keeps its targets; leave them out, or "+
@@ -96,7 +109,7 @@ func (f *scanFlags) enter(cmd *cobra.Command, dir string) error {
 	return os.Chdir(dir)
 }
 
-// set gives a flag its values, unless the command line has given it the same.
+// set gives a flag its values, unless the command line has given it some.
 func set(flags *pflag.FlagSet, name string, values []string) error {
 	f := flags.Lookup(name)
 	if f == nil {

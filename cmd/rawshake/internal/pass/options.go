@@ -47,6 +47,7 @@ type Options struct {
 	Resume     *checkpoint.Checkpoint // what to go on from; nil: begin
 	ResumeFile string                 // where that was read
 	Flags      checkpoint.Options     // what a resume will set again
+	Lasting    checkpoint.Options     // those of the flags that it must not change
 	FailOn     filter.States          // that make the exit code NotOpen
 
 	DryRun, Yes bool

@@ -29,7 +29,7 @@ type plan struct {
 const consentAbove = 1 << 20
 
 func newPlan(o *Options, set *targets.Set) (p plan, err error) {
-	p = plan{Options: o, set: set, size: o.Order.Shard.Size(set.Size()), hash: hashOf(set, o.Flags)}
+	p = plan{Options: o, set: set, size: o.Order.Shard.Size(set.Size()), hash: hashOf(set, o.Lasting)}
 	if err := p.somethingLeft(); err != nil {
 		return p, err
 	}

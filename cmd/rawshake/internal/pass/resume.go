@@ -17,7 +17,7 @@ import (
 	"github.com/rawshake/rawshake/scan/checkpoint"
 )
 
-// hashOf identifies a scan: its targets, its options, and what its scope allows.
+// hashOf identifies a scan: its targets, the options that it keeps, and what its scope allows.
 func hashOf(set *targets.Set, flags checkpoint.Options) string {
 	lines := flags.Lines()
 	if set.Scope != nil {
