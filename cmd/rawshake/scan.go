@@ -29,9 +29,9 @@ are written to the outputs. Figures and progress go to stderr; SIGUSR1 prints th
 
 Where the format of an output does not follow from its name, write it before the name: text, jsonl, csv, xml (nmap's), grepable
 (nmap's), as in csv:result. A name that ends in .zst is compressed. A new scan overwrites its outputs. All but CSV, which is nothing
-but data, end with a record of the run, which says whether the scan is complete: add -o x.jsonl to a CSV that must tell. XML is grouped
-by host at the end of a complete scan, in a file that is not compressed and has at most 2^20 records; else each port has a host element
-of its own, of which some readers keep a host's last alone.
+but data, end with a record of the run, which says whether the scan is complete: add -o x.jsonl to a CSV that must tell. Those of
+nmap are grouped by host at the end of a complete scan, in a file that is not compressed and has at most 2^20 records; else each port
+stands for itself, of which some readers of XML keep a host's last alone.
 
 The state is saved every few seconds beside the first output, of a scan to stdout in rawshake.checkpoint or, where another scan has that,
 rawshake-2.checkpoint and so on. A scan that was interrupted, or killed, goes on with --resume and all its flags, from any directory; what

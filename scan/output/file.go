@@ -30,6 +30,7 @@ func (stdout) Close() error         { return nil }
 type file struct {
 	dev     device
 	path    string
+	format  Format
 	regular bool          // can be cut and made durable
 	begun   bool          // standard output that is a file with something in it: a shell's >>
 	length  int64         // bytes of whole records, as far as we know: line-aligned, or frame-aligned when compressed
@@ -44,7 +45,7 @@ func openFile(spec Spec, w io.Writer, anew bool) (*file, error) {
 	if w == nil {
 		w = os.Stdout
 	}
-	f := &file{path: spec.Path, dev: stdout{w}}
+	f := &file{path: spec.Path, format: spec.Format, dev: stdout{w}}
 	if spec.Path == Stdout {
 		f.begun = hasContent(w)
 	} else {
@@ -133,7 +134,7 @@ func (f *file) check(length int64) error {
 		return outputError(f.path, -1, fmt.Errorf("it has %d bytes and the checkpoint knows %d: it was changed after the scan; "+
 			"put it back, or start anew without --resume", info.Size(), length))
 	}
-	if isGrouped(in) {
+	if isGrouped(in, f.format) {
 		return outputError(f.path, -1, errors.New("its run was complete, the hosts are grouped: nothing is left to resume"))
 	}
 	last := []byte{'\n'}

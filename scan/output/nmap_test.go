@@ -192,20 +192,20 @@ func TestGroupHostsLimit(t *testing.T) {
 		finish(t, s, incomplete)
 	})
 	before := read(t, path)
-	if grouped, err := groupHosts(path, 2); grouped || err != nil {
+	if grouped, err := groupHosts(path, &xmlLayout, 2); grouped || err != nil {
 		t.Fatal(grouped, err)
 	}
 	if read(t, path) != before {
 		t.Error("the file was changed")
 	}
-	if grouped, err := groupHosts(path, 100); !grouped || err != nil {
+	if grouped, err := groupHosts(path, &xmlLayout, 100); !grouped || err != nil {
 		t.Fatal(grouped, err)
 	}
 	after := read(t, path)
 	if strings.Count(before, "<host ") != 6 || strings.Count(after, "<host ") != 5 {
 		t.Errorf("%d host elements became %d", strings.Count(before, "<host "), strings.Count(after, "<host "))
 	}
-	if _, err := groupHosts(path, 100); err != nil || read(t, path) != after {
+	if _, err := groupHosts(path, &xmlLayout, 100); err != nil || read(t, path) != after {
 		t.Errorf("grouping twice changes something: %v", err)
 	}
 	if left, _ := filepath.Glob(path + ".*"); left != nil {
@@ -244,7 +244,7 @@ func TestGroupHostsInPlace(t *testing.T) {
 	_, s := openSpecs(t, link)
 	mustWrite(t, s, records()...)
 	finish(t, s, run)
-	if got := read(t, path); !strings.Contains(got, groupedComment) {
+	if got := read(t, path); !strings.Contains(got, xmlLayout.grouped) {
 		t.Errorf("the file holds\n%s", got)
 	}
 	if info, err := os.Lstat(path); err != nil || info.Mode() != 0o664 {
@@ -285,41 +285,81 @@ func TestGroupHostsMany(t *testing.T) {
 	}
 }
 
-// TestGrepable reads each line as nmap's manual describes it: fields divided by tabs, ports of seven parts that end in
-// a slash.
-func TestGrepable(t *testing.T) {
-	path := writeAll(t, "x.gnmap", func(s *Set) {
-		mustWrite(t, s, records()...)
-		mustWrite(t, s, record.Record{Name: "a\tb\n:1", Target: netip.MustParseAddrPort("192.0.2.3:1"), Suspect: "x\n/y"})
-		finish(t, s, run)
-	})
-	var got []string
+// readGrepable reads each line as nmap's manual describes it: fields divided by tabs, ports of seven parts that end in a slash.
+func readGrepable(t *testing.T, text string) (lines []string) {
+	t.Helper()
 	host := regexp.MustCompile(`^Host: (\S+) \((.*)\)$`)
-	for line := range strings.Lines(read(t, path)) {
+	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
 		if strings.HasPrefix(line, "#") {
 			continue
 		}
 		fields := strings.Split(line, "\t")
 		m := host.FindStringSubmatch(fields[0])
-		ports, ok := strings.CutPrefix(fields[1], "Ports: ")
-		parts := strings.Split(ports, "/")
-		if m == nil || !ok || len(fields) != 2 || len(parts) != 8 || parts[7] != "" {
+		if m == nil || len(fields) != 2 {
 			t.Fatalf("cannot read %q", line)
 		}
-		got = append(got, strings.Join([]string{m[1], m[2], parts[0], parts[1], parts[2], parts[6]}, " "))
+		out := m[1] + " " + m[2]
+		if fields[1] == "Status: Up" {
+			lines = append(lines, out+" up")
+			continue
+		}
+		ports, ok := strings.CutPrefix(fields[1], "Ports: ")
+		for port := range strings.SplitSeq(ports, ", ") {
+			parts := strings.Split(port, "/")
+			if !ok || len(parts) != 8 || parts[7] != "" {
+				t.Fatalf("cannot read %q", line)
+			}
+			out += " " + strings.Join([]string{parts[0], parts[1], parts[2], parts[6]}, "/")
+		}
+		lines = append(lines, out)
 	}
-	want := []string{
-		"192.0.2.1 www.example.net 80 filtered tcp ",
-		"2001:db8::7  443 closed tcp ",
-		"192.0.2.1 www.example.net 443 open tcp ",
-		"198.51.100.7  80 filtered tcp ",
-		"192.0.2.9  80 open tcp window 0|no options",
-		"fe80::1%eth0  80 unknown tcp ",
-		"192.0.2.3 a?b? 1 unknown tcp x?|y",
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	return lines
+}
+
+// TestGrepable: a line of each kind for a host when the scan is complete, else one for each port.
+func TestGrepable(t *testing.T) {
+	incomplete := run
+	incomplete.Complete = false
+	for _, test := range []struct {
+		run  record.Run
+		want []string
+	}{
+		{run, []string{
+			"192.0.2.1 www.example.net up",
+			"192.0.2.1 www.example.net 80/filtered/tcp/ 443/open/tcp/",
+			"2001:db8::7  up",
+			"2001:db8::7  443/closed/tcp/",
+			"198.51.100.7  80/filtered/tcp/",
+			"192.0.2.9  up",
+			"192.0.2.9  80/open/tcp/window 0|no options",
+			"fe80::1%eth0  80/unknown/tcp/",
+			"192.0.2.3 a?b? 1/unknown/tcp/x?|y; z",
+		}},
+		{incomplete, []string{
+			"192.0.2.1 www.example.net 80/filtered/tcp/",
+			"2001:db8::7  up",
+			"2001:db8::7  443/closed/tcp/",
+			"192.0.2.1 www.example.net up",
+			"192.0.2.1 www.example.net 443/open/tcp/",
+			"198.51.100.7  80/filtered/tcp/",
+			"192.0.2.9  up",
+			"192.0.2.9  80/open/tcp/window 0|no options",
+			"fe80::1%eth0  80/unknown/tcp/",
+			"192.0.2.3 a?b? 1/unknown/tcp/x?|y; z",
+		}},
+	} {
+		text := read(t, writeAll(t, "x.gnmap", func(s *Set) {
+			mustWrite(t, s, records()...)
+			mustWrite(t, s, record.Record{Name: "a\tb\n:1", Target: netip.MustParseAddrPort("192.0.2.3:1"), Suspect: "x\n/y, z"})
+			finish(t, s, test.run)
+		}))
+		if got := readGrepable(t, text); !slices.Equal(got, test.want) {
+			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(test.want, "\n"))
+		}
+		if got := strings.HasPrefix(text, grepableLayout.grouped); got != test.run.Complete || !strings.Contains(text, "\n# no address: no.such:80\n") {
+			t.Errorf("it holds\n%s", text)
+		}
 	}
 }
 
@@ -337,14 +377,14 @@ func TestGrepableEnd(t *testing.T) {
 
 func TestGroupHostsFails(t *testing.T) {
 	path := filepath.Join(t.TempDir(), strings.Repeat("x", 250)+".xml") // the new file's name would be too long
-	if _, err := groupHosts(path, 1); err == nil {
+	if _, err := groupHosts(path, &xmlLayout, 1); err == nil {
 		t.Error("no error without a file")
 	}
 	content := "<host endtime=\"1\"><address addr=\"192.0.2.1\"/></host>\n"
 	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if grouped, err := groupHosts(path, 100); err == nil || grouped {
+	if grouped, err := groupHosts(path, &xmlLayout, 100); err == nil || grouped {
 		t.Error("no error")
 	}
 	if read(t, path) != content {

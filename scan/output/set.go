@@ -232,22 +232,23 @@ func (s *Set) flush() {
 	}
 }
 
-// Finish ends every output with the outcome of the run, makes it durable and closes it. A complete XML output to a file
+// Finish ends every output with the outcome of the run, makes it durable and closes it. A complete XML or grepable output to a file
 // is grouped by host then, unless that is compressed or very large: see Ungrouped. To be able to resume an incomplete run,
 // keep the lengths of a Mark set before: what Finish adds lies behind them and is cut by the resume.
 func (s *Set) Finish(run *record.Run) error {
 	err := s.end(func(stream *stream) { stream.buf = stream.enc.footer(stream.buf, run) })
 	for i, spec := range s.specs {
-		if spec.Format != XML {
+		layout := layouts[spec.Format]
+		if layout == nil {
 			continue
 		}
 		grouped := false
 		if err == nil && run.Complete && !spec.Compress && s.streams[i].file.regular {
-			if grouped, err = groupHosts(spec.Path, maxGrouped); err != nil {
+			if grouped, err = groupHosts(spec.Path, layout, maxGrouped); err != nil {
 				err = &Error{spec.Path, -1, fmt.Errorf("its hosts could not be grouped, it is whole otherwise: %w", err)}
 			}
 		}
-		if !grouped {
+		if !grouped && spec.Format == XML {
 			s.ungrouped = append(s.ungrouped, spec.Path)
 		}
 	}
@@ -255,7 +256,7 @@ func (s *Set) Finish(run *record.Run) error {
 }
 
 // Ungrouped returns the paths of the XML outputs in which, after Finish, each port has a host element of its own. Several
-// readers take the last element of a host for all of it.
+// readers take the last element of a host for all of it. Those of the grepable format do not.
 func (s *Set) Ungrouped() []string { return s.ungrouped }
 
 // Close ends the outputs as they are, without the run's outcome. After Finish it does nothing.

@@ -279,21 +279,23 @@ func TestOpenAgain(t *testing.T) {
 
 // TestResumeFinished: a crash between the end of a scan and the removal of its checkpoint must not cut a grouped file.
 func TestResumeFinished(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "a.xml")
-	specs, s := openSpecs(t, path)
-	mustWrite(t, s, numbered(1))
-	lengths, err := s.Mark().Wait()
-	if err != nil {
-		t.Fatal(err)
-	}
-	finish(t, s, run)
-	before := read(t, path)
-	_, err = Resume(specs, meta, lengths)
-	if err == nil || !strings.Contains(err.Error(), "its run was complete, the hosts are grouped: nothing is left to resume") {
-		t.Errorf("error %v", err)
-	}
-	if read(t, path) != before {
-		t.Error("the file was touched")
+	for _, name := range []string{"a.xml", "a.gnmap"} {
+		path := filepath.Join(t.TempDir(), name)
+		specs, s := openSpecs(t, path)
+		mustWrite(t, s, numbered(1))
+		lengths, err := s.Mark().Wait()
+		if err != nil {
+			t.Fatal(err)
+		}
+		finish(t, s, run)
+		before := read(t, path)
+		_, err = Resume(specs, meta, lengths)
+		if err == nil || !strings.Contains(err.Error(), "its run was complete, the hosts are grouped: nothing is left to resume") {
+			t.Errorf("error %v", err)
+		}
+		if read(t, path) != before {
+			t.Error("the file was touched")
+		}
 	}
 }
 

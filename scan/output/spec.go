@@ -45,8 +45,8 @@ type Spec struct {
 	Fields   []record.Field // the columns of CSV; nil means all
 }
 
-// ParseSpecs reads the values of -o and of --fields. A value is "file", "format:file", "-" or "format:-". Without a
-// format the extension tells it, and standard output is text; a further ".zst" compresses. fields is for every CSV
+// ParseSpecs reads the values of -o and of --fields. A value is "file", "format:file", "-" or "format:-"; a format may be called
+// by an extension, too. Without a format the extension tells it, and standard output is text; a further ".zst" compresses. fields is for every CSV
 // output; if empty, all fields in the documented order.
 func ParseSpecs(values []string, fields string) ([]Spec, error) {
 	columns, err := record.ParseFields(fields)
@@ -76,10 +76,10 @@ func ParseSpecs(values []string, fields string) ([]Spec, error) {
 func parseSpec(value string) (Spec, error) {
 	spec := Spec{Path: value}
 	word, path, prefixed := strings.Cut(value, ":")
-	if i := slices.Index(formatNames[:], word); prefixed && i >= 0 {
-		spec.Path, spec.Format = path, Format(i)
-	} else {
-		prefixed = false
+	if prefixed {
+		if spec.Format, prefixed = parseFormat(word); prefixed {
+			spec.Path = path
+		}
 	}
 	if spec.Path == "" {
 		return spec, fmt.Errorf("-o %q: a file name is missing; - is standard output", value)
@@ -91,9 +91,35 @@ func parseSpec(value string) (Spec, error) {
 	}
 	format, ok := extensions[strings.ToLower(filepath.Ext(name))]
 	if !ok {
-		return spec, fmt.Errorf("-o %s: the name does not tell the format; write one of %s: before it, as in jsonl:%s, "+
-			"or let it end in .txt, .jsonl, .csv, .xml or .gnmap", value, strings.Join(formatNames[:], ":, "), value)
+		return spec, formatError(value, name)
 	}
 	spec.Format = format
 	return spec, nil
+}
+
+// parseFormat reads the name of a format, or an extension that stands for it.
+func parseFormat(word string) (Format, bool) {
+	if i := slices.Index(formatNames[:], word); i >= 0 {
+		return Format(i), true
+	}
+	f, ok := extensions["."+word]
+	return f, ok
+}
+
+// foreign are what stands behind -o in nmap and masscan, and how it is written here.
+var foreign = map[string]string{
+	"N": "text:FILE", "X": "xml:FILE", "G": "grepable:FILE", "A": "text:FILE -o xml:FILE -o grepable:FILE", "S": "text:FILE", "J": "jsonl:FILE", "L": "text:FILE",
+}
+
+// formatError says how to name a format.
+func formatError(value, name string) error {
+	if here, ok := foreign[value]; ok {
+		return fmt.Errorf("-o%s is nmap's or masscan's: write -o %s", value, here)
+	}
+	problem := "the name does not tell the format"
+	if word, file, ok := strings.Cut(name, ":"); ok && file != "" {
+		problem, name = fmt.Sprintf("there is no format %q, and the name does not tell one", word), file
+	}
+	return fmt.Errorf("-o %s: %s; write one of %s: before it, as in jsonl:%s, or let it end in .txt, .jsonl, .csv, .xml or .gnmap",
+		value, problem, strings.Join(formatNames[:], ":, "), name)
 }

@@ -29,9 +29,15 @@ func TestParseSpecs(t *testing.T) {
 		{"xml:result grepable:/dev/fd/3 text:a.jsonl", "", []Spec{
 			{Path: "result", Format: XML}, {Path: "/dev/fd/3", Format: Grepable}, {Path: "a.jsonl", Format: Text}}, ""},
 		{"a:b.csv", "", []Spec{{Path: "a:b.csv", Format: CSV, Fields: all}}, ""}, // no format: a colon may stand in a name
+		{"json:x gnmap:y txt:z.json ndjson:-", "", []Spec{{Path: "x", Format: JSONL}, {Path: "y", Format: Grepable}, {Path: "z.json"},
+			{Path: "-", Format: JSONL}}, ""},
+		{"yaml:x", "", nil, `-o yaml:x: there is no format "yaml", and the name does not tell one; write one of text:, jsonl:, csv:, xml:, grepable: before it, as in jsonl:x,`},
+		{"yaml:", "", nil, "-o yaml:: the name does not tell the format; "},
+		{"json:", "", nil, `-o "json:": a file name is missing`},
+		{"X", "", nil, "-oX is nmap's or masscan's: write -o xml:FILE"},
+		{"A", "", nil, "-oA is nmap's or masscan's: write -o text:FILE -o xml:FILE -o grepable:FILE"},
 		{"result", "", nil, "-o result: the name does not tell the format; write one of text:, jsonl:, csv:, xml:, grepable: before it, as in jsonl:result,"},
 		{"result.dat", "", nil, "-o result.dat: the name does not tell the format"},
-		{"json:out", "", nil, "-o json:out: the name does not tell the format"},
 		{".zst", "", nil, "-o .zst: the name does not tell the format"},
 		{"jsonl:", "", nil, `-o "jsonl:": a file name is missing; - is standard output`},
 		{"a.csv csv:a.csv", "", nil, "-o csv:a.csv: a.csv is named twice"},

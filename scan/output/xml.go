@@ -1,6 +1,8 @@
 package output
 
 import (
+	"bufio"
+	"bytes"
 	"net/netip"
 	"strconv"
 	"time"
@@ -15,6 +17,45 @@ import (
 type xml struct{ meta Meta }
 
 const xmlComment = "<!-- written by rawshake -->\n"
+
+// xmlLayout has a host element's line for each port.
+var xmlLayout = layout{
+	ungrouped: xmlComment, grouped: "<!-- written by rawshake, grouped by host -->\n",
+	host: func(line []byte) (addr string, up, mere, ok bool) {
+		if !bytes.HasPrefix(line, []byte("<host ")) {
+			return "", false, false, false
+		}
+		_, rest, _ := bytes.Cut(line, []byte(`<address addr="`))
+		value, _, _ := bytes.Cut(rest, []byte(`"`))
+		return string(value), bytes.Contains(line, []byte(`<status state="up"`)), false, true
+	},
+	write: writeXMLHost,
+	behind: func(line []byte, up, hosts uint64) []byte {
+		if bytes.HasPrefix(line, []byte("<hosts ")) {
+			return appendHostCounts(nil, up, hosts-up, hosts)
+		}
+		return line
+	},
+}
+
+// writeXMLHost writes one element: the head of the best line, and the ports of all.
+func writeXMLHost(w *bufio.Writer, lines [][]byte, best int, _ bool) error {
+	var head, ports, tail []byte
+	for i, line := range lines {
+		before, rest, _ := bytes.Cut(line, []byte("<ports>"))
+		inner, after, _ := bytes.Cut(rest, []byte("</ports>"))
+		ports = append(ports, inner...)
+		if i == best {
+			head, tail = before, after
+		}
+	}
+	w.Write(head)
+	w.WriteString("<ports>")
+	w.Write(ports)
+	w.WriteString("</ports>")
+	_, err := w.Write(tail)
+	return err
+}
 
 func (x *xml) header(dst []byte) []byte {
 	dst = append(dst, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE nmaprun>\n"+xmlComment...)
