@@ -31,6 +31,14 @@ func TestLabScanWriteErrors(t *testing.T) {
 		}
 
 		dir := t.TempDir()
+		o := scanIn(t, dir, "10.128.0.0/22", "-p", "80", "--rate", "max", "-o", "jsonl:/dev/full")
+		o.want(t, 4)
+		contains(t, o.stderr, "to go on: rawshake scan --resume rawshake.checkpoint\n")
+		if _, err := os.Stat("/dev/full.checkpoint"); err == nil || entries(t, dir) != "rawshake.checkpoint" {
+			t.Errorf("there are %s, and beside the device: %v", entries(t, dir), err)
+		}
+
+		dir = t.TempDir()
 		r, w, err := os.Pipe()
 		if err != nil {
 			t.Fatal(err)

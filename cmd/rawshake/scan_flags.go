@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -190,7 +191,7 @@ func (f *scanFlags) chooseState(cmd *cobra.Command, o *pass.Options) error {
 	case "off":
 	case "":
 		o.Checkpoint = orElse(f.resume, checkpoint.DefaultPath(o.Outputs))
-		o.Spare = onlyStdout(o.Outputs)
+		o.Spare = !slices.ContainsFunc(o.Outputs, output.Spec.File)
 	default:
 		o.Checkpoint = f.checkpoint
 	}

@@ -5,12 +5,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/rawshake/rawshake/scan/filter"
-	"github.com/rawshake/rawshake/scan/output"
 	"github.com/rawshake/rawshake/scan/pace"
 )
 
@@ -58,11 +56,6 @@ func parseFailOn(list string) (filter.States, error) {
 		return 0, prefixed("--fail-on", errors.New(rest))
 	}
 	return states, nil
-}
-
-// onlyStdout reports whether no output is a file.
-func onlyStdout(outputs []output.Spec) bool {
-	return !slices.ContainsFunc(outputs, func(s output.Spec) bool { return s.Path != output.Stdout })
 }
 
 // prefixed says which flag is wrong.

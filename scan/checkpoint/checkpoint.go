@@ -78,10 +78,10 @@ func fail(path string, err error) error {
 }
 
 // DefaultPath returns where the checkpoint of a scan with these outputs goes when nobody says: beside the first output
-// that is a file, else in the current directory, where several scans may meet.
+// that is a file (not a pipe, a device or standard output), else in the current directory, where several scans may meet.
 func DefaultPath(specs []output.Spec) string {
 	for _, s := range specs {
-		if s.Path != output.Stdout {
+		if s.File() {
 			return s.Path + ".checkpoint"
 		}
 	}

@@ -141,9 +141,11 @@ func TestOptions(t *testing.T) {
 
 func TestDefaultPath(t *testing.T) {
 	for values, want := range map[string]string{
-		"":                     "rawshake.checkpoint",
-		"-":                    "rawshake.checkpoint",
-		"- /tmp/a.jsonl b.csv": "/tmp/a.jsonl.checkpoint",
+		"":                             "rawshake.checkpoint",
+		"-":                            "rawshake.checkpoint",
+		"- /tmp/a.jsonl b.csv":         "/tmp/a.jsonl.checkpoint",
+		"csv:" + os.DevNull + " b.csv": "b.csv.checkpoint",
+		"csv:" + os.DevNull:            "rawshake.checkpoint",
 	} {
 		specs, err := output.ParseSpecs(strings.Fields(values), "")
 		if err != nil {

@@ -91,3 +91,23 @@ func TestFileSizeLimit(t *testing.T) {
 		t.Errorf("the file has %d bytes and ends in %q", len(content), content[max(0, len(content)-50):])
 	}
 }
+
+// TestSpecFile: only what goes to a file, or will, has a place beside which something may lie.
+func TestSpecFile(t *testing.T) {
+	dir := t.TempDir()
+	fifo, there, link := filepath.Join(dir, "fifo"), filepath.Join(dir, "there"), filepath.Join(dir, "link")
+	file, err := os.Create(there)
+	if err := errors.Join(err, syscall.Mkfifo(fifo, 0o600), os.Symlink("there", link)); err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	descriptor := fmt.Sprintf("/dev/fd/%d", file.Fd())
+	for path, want := range map[string]bool{
+		Stdout: false, there: true, link: true, filepath.Join(dir, "none"): true, fifo: false, "/dev/full": false, "/dev/null": false, descriptor: false,
+		fmt.Sprintf("/proc/self/fd/%d", file.Fd()): false,
+	} {
+		if got := (Spec{Path: path}).File(); got != want {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
+}

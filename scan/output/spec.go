@@ -2,6 +2,7 @@ package output
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,6 +44,28 @@ type Spec struct {
 	Format   Format
 	Compress bool           // zstd
 	Fields   []record.Field // the columns of CSV; nil means all
+}
+
+// File reports whether the records go to a file, one that is there or one to be made: not to a pipe, a device or standard output.
+func (s Spec) File() bool {
+	if s.Path == Stdout {
+		return false
+	}
+	info, err := os.Stat(s.Path)
+	if err != nil {
+		return true
+	}
+	return info.Mode().IsRegular() && !isDescriptor(s.Path)
+}
+
+// isDescriptor reports whether path leads to an open file, as /dev/stdout does: what lies beside that name is another thing.
+func isDescriptor(path string) bool {
+	abs, err := filepath.Abs(path)
+	if err != nil || !strings.HasPrefix(abs, "/dev/") && !strings.HasPrefix(abs, "/proc/") {
+		return false
+	}
+	link, err := os.Lstat(abs)
+	return err == nil && link.Mode()&os.ModeSymlink != 0
 }
 
 // ParseSpecs reads the values of -o and of --fields. A value is "file", "format:file", "-" or "format:-"; a format may be called
