@@ -9,7 +9,7 @@
 //
 // A comparison is a field, an operator and a value. Fields are the keys of the JSON line ([record.Field]); a field
 // alone asks whether it is present. Comparisons are joined by && and ||, of which && binds tighter, negated by ! and
-// grouped by parentheses.
+// grouped by parentheses; and, or, not are the same as words.
 //
 //	=  !=          every field
 //	<  <=  >  >=   numbers, ts

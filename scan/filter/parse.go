@@ -28,9 +28,12 @@ func (p *parser) take() token {
 	return t
 }
 
+// words are other names of operators. They are no fields, so that they are values only where a value stands.
+var words = map[string]string{"and": "&&", "or": "||", "not": "!"}
+
 // accept takes the next token when it is the operator op.
 func (p *parser) accept(op string) bool {
-	if t := p.peek(); t.kind != operator || t.text != op {
+	if t := p.peek(); (t.kind != operator || t.text != op) && (t.kind != word || words[t.text] != op) {
 		return false
 	}
 	p.next++
@@ -115,7 +118,7 @@ func (p *parser) comparison() (predicate, error) {
 			return predicate{}, err
 		}
 		return p.compile(f, op, []token{value})
-	case op.kind == word || op.kind == text:
+	case op.kind == word && words[op.text] == "", op.kind == text:
 		return predicate{}, p.fail(op, "expected an operator here, not %v: one of = != < <= > >= ~ in && ||", op)
 	}
 	return predicate{f.Present, All, All}, nil
