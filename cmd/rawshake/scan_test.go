@@ -41,7 +41,7 @@ func TestScanUsageErrors(t *testing.T) {
 		{"-p 80 127.0.0.1 --syn-options minix", []string{"--syn-options", `"minix"`, "linux, windows"}},
 		{"-p 80 127.0.0.1 --show up", []string{"--show", `"up"`, "open"}},
 		{"-p 80 127.0.0.1 --fail-on down", []string{"--fail-on: no state", `"down"`}},
-		{"-p 80 127.0.0.1 --filter port=x", []string{"--filter", "port is a number", "^"}},
+		{"-p 80 127.0.0.1 --filter port=x", []string{"rawshake scan: --filter: column 6: port is a number", "^"}},
 		{"-p 80 127.0.0.1 -o result", []string{"-o result", "does not tell the format"}},
 		{"-p 80 127.0.0.1 -o x.csv --fields addr,frob", []string{"frob"}},
 		{"-p 80 127.0.0.1 --fields addr", []string{"no output is CSV"}},

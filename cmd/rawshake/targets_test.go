@@ -140,6 +140,18 @@ func TestTargetsLint(t *testing.T) {
 	contains(t, o.stdout, loose+`:2: "10.0.1.5/24": has bits after its prefix length, which count for nothing: it begins at 10.0.1.0 (and 1 more)`,
 		"1 remark: 768 targets at 768 addresses\n")
 
+	bare := file(t, "bare", "10.0.0.1:80\n10.0.0.2\n")
+	for args, want := range map[string]string{
+		"10.0.0.1 10.0.0.300:1": "target \"10.0.0.300:1\": \"10.0.0.300\" is not an address: IPv4 field has value >255\n" +
+			"target \"10.0.0.1\": the target names no port: give ports for all targets (-p 80,443) or write one, as in 10.0.0.1:443 or [2001:db8::1]:443\n" +
+			"2 remarks: the targets cannot be counted\n",
+		"-f " + bare: bare + ":2: \"10.0.0.2\": the target names no port: " +
+			"give ports for all targets (-p 80,443) or write one, as in 10.0.0.1:443 or [2001:db8::1]:443\n1 remark: the targets cannot be counted\n",
+	} {
+		o = tool(t, append([]string{"targets", "lint"}, strings.Fields(args)...)...)
+		o.want(t, 3)
+		golden(t, args, o.stdout, want)
+	}
 	o = tool(t, "targets", "lint", "-p", "22", "10.0.0.0/24")
 	o.want(t, 0)
 	golden(t, "stdout", o.stdout, "nothing is wrong: 256 targets at 256 addresses\n")

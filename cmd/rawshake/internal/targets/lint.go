@@ -33,6 +33,7 @@ func (in Input) Lint(ctx context.Context, w io.Writer) error {
 	default:
 		l.remark(set)
 	}
+	l.sum(set)
 	if l.failed != nil {
 		return exit.With(exit.System, l.failed)
 	}
@@ -63,7 +64,7 @@ func (l *linter) broken(err error) error {
 	return l.failed
 }
 
-// remark writes what is there, and what was left out.
+// remark writes what was left out.
 func (l *linter) remark(s *Set) {
 	for _, line := range s.Remarks() {
 		l.say(line)
@@ -71,9 +72,17 @@ func (l *linter) remark(s *Set) {
 	if len(s.Unresolved()) > 0 {
 		l.code = max(l.code, exit.Unresolved)
 	}
+}
+
+// sum writes what is there, if that can be told.
+func (l *linter) sum(s *Set) {
 	summary := "nothing is wrong"
 	if l.count > 0 {
 		summary = Amount(uint64(l.count), "remark")
+	}
+	if s == nil {
+		l.say(summary + ": the targets cannot be counted")
+		return
 	}
 	l.say(fmt.Sprintf("%s: %s at %s", summary, Amount(s.Size(), "target"), Amount(s.Addresses(), "address")))
 }
