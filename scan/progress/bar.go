@@ -53,15 +53,15 @@ const barWeight = 65
 // pieces lists what the line may say, in order.
 func pieces(v View) []piece {
 	var list []piece
-	count := short(float64(v.Done()))
+	count := steady(float64(v.Done()))
 	if v.Total > 0 {
 		list = append(list, piece{strings.Repeat(" ", minBar+len("[]")), barWeight, ""})
 		count += "/" + short(float64(v.Total))
 	}
-	list = append(list, piece{count, 60, ""}, piece{short(v.Rate) + "/s", 90, ""})
+	list = append(list, piece{count, 60, ""}, piece{steady(v.Rate) + "/s", 90, ""})
 	for i, s := range shown {
 		if n := v.Verdicts[s]; n > 0 || s == match.Open {
-			p := piece{fmt.Sprintf("%v %s", s, short(float64(n))), 50 - i, ""}
+			p := piece{fmt.Sprintf("%v %s", s, steady(float64(n))), 50 - i, ""}
 			if s == match.Open {
 				p.weight, p.color = 80, green
 			}
@@ -73,7 +73,7 @@ func pieces(v View) []piece {
 		list = append(list, trouble("send errors", v.SendErrors, 0))
 	}
 	if v.Total > 0 {
-		list = append(list, piece{"ETA " + left(v.Left), 70, ""})
+		list = append(list, piece{fmt.Sprintf("ETA %6s", left(v.Left)), 70, ""})
 	}
 	if v.Note != "" {
 		list = append(list, piece{v.Note, 75, red})
@@ -83,12 +83,14 @@ func pieces(v View) []piece {
 
 // trouble is a number that should be zero: it may go when it is, and stays when it is not.
 func trouble(name string, n uint64, weight int) piece {
-	p := piece{name + " " + short(float64(n)), weight, ""}
-	if n > 0 {
-		p.weight, p.color = 85, red
+	if n == 0 {
+		return piece{name + " 0", weight, ""}
 	}
-	return p
+	return piece{name + " " + steady(float64(n)), 85, red}
 }
+
+// steady is a number that takes the same room while it grows, so that what stands behind it does not move.
+func steady(x float64) string { return fmt.Sprintf("%5s", short(x)) }
 
 // gap is between two pieces.
 const gap = "  "

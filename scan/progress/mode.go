@@ -32,13 +32,14 @@ func ParseMode(word string) (Mode, error) {
 }
 
 // Resolve decides what Auto means for an output that is a terminal or not. A terminal that cannot go back in its line
-// (TERM is "dumb" or empty) gets log lines.
+// (TERM is "dumb" or empty) gets log lines, also where a bar was asked for.
 func (m Mode) Resolve(terminal bool, getenv func(string) string) Mode {
-	if m != Auto {
-		return m
-	}
-	if term := getenv("TERM"); terminal && term != "dumb" && term != "" {
+	term := getenv("TERM")
+	switch dumb := term == "dumb" || term == ""; {
+	case m == ModeBar && dumb, m == Auto && (dumb || !terminal):
+		return ModeLog
+	case m == Auto:
 		return ModeBar
 	}
-	return ModeLog
+	return m
 }

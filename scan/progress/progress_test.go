@@ -32,23 +32,41 @@ func TestBar(t *testing.T) {
 		width int
 		want  string
 	}{
-		{sample(), 140, " 42.3%  [================>                       ]  4.23M/10.0M  498k/s  open 12.3k  closed 4  filtered 4.22M  drops 0  ETA 12s"},
-		{sample(), 100, " 42.3%  [=====>      ]  4.23M/10.0M  498k/s  open 12.3k  closed 4  filtered 4.22M  drops 0  ETA 12s"},
-		{sample(), 0, " 42.3%  [=======>          ]  4.23M/10.0M  498k/s  open 12.3k  drops 0  ETA 12s"}, // 80
-		{sample(), 60, " 42.3%  [========>           ]  498k/s  open 12.3k  ETA 12s"},
-		{sample(), 40, " 42.3%  498k/s  open 12.3k  ETA 12s"},
-		{sample(), 30, " 42.3%  498k/s  open 12.3k"},
-		{sample(), 16, " 42.3%  498k/s"},
+		{sample(), 140, " 42.3%  [================>                       ]  4.23M/10.0M   498k/s  open 12.3k  closed     4  filtered 4.22M  drops 0  ETA    12s"},
+		{sample(), 100, " 42.3%  [========>           ]  4.23M/10.0M   498k/s  open 12.3k  closed     4  drops 0  ETA    12s"},
+		{sample(), 0, " 42.3%  [=====>        ]  4.23M/10.0M   498k/s  open 12.3k  drops 0  ETA    12s"}, // 80
+		{sample(), 60, " 42.3%  [======>         ]   498k/s  open 12.3k  ETA    12s"},
+		{sample(), 40, " 42.3%   498k/s  open 12.3k  ETA    12s"},
+		{sample(), 30, " 42.3%   498k/s  open 12.3k"},
+		{sample(), 16, " 42.3%   498k/s"},
 		{sample(), 9, " 42.3%  "},
-		{noted, 80, " 42.3%  498k/s  open 12.3k  drops 1.23k  send errors 5  ETA 12s  rate halved"},
-		{unknown, 80, "7  12/s  open 7  drops 0"},
-		{View{Left: -1}, 80, "0  0/s  open 0  drops 0"},
-		{done, 80, "100.0%  [======================]  1.00T/1.00T  0/s  open 1.00T  drops 0  ETA 0s"},
-		{nearly, 80, " 99.9%  [======================>]  1.00G/1.00G  0/s  open 1.00G  drops 0  ETA ?"},
+		{noted, 80, " 42.3%   498k/s  open 12.3k  drops 1.23k  send errors     5  rate halved"},
+		{unknown, 80, "    7     12/s  open     7  drops 0"},
+		{View{Left: -1}, 80, "    0      0/s  open     0  drops 0"},
+		{done, 80, "100.0%  [==============]  1.00T/1.00T      0/s  open 1.00T  drops 0  ETA     0s"},
+		{nearly, 80, " 99.9%  [=============>]  1.00G/1.00G      0/s  open 1.00G  drops 0  ETA      ?"},
 	} {
 		got := Bar(test.v, test.width, false)
 		if got != test.want {
 			t.Errorf("width %d:\ngot  %q\nwant %q", test.width, got, test.want)
+		}
+	}
+}
+
+// TestBarSteady: nothing moves while the numbers of a scan grow, once each has begun.
+func TestBarSteady(t *testing.T) {
+	const total = 5_000_000
+	shape := regexp.MustCompile("[^][/]") // where brackets and strokes stand
+	want := ""
+	for done := uint64(2); done < total; done += 1 + done/7 {
+		v := View{Snapshot: Snapshot{Total: total}, Rate: float64(done) / 10, Left: time.Duration(total-done) * 10 * time.Millisecond}
+		v.Verdicts[match.Open], v.Verdicts[match.Closed] = done/2, done-done/2
+		got := shape.ReplaceAllString(Bar(v, 100, false), " ")
+		if want == "" {
+			want = got
+		}
+		if got != want {
+			t.Errorf("%d done: %q", done, Bar(v, 100, false))
 		}
 	}
 }
@@ -207,7 +225,8 @@ func TestMode(t *testing.T) {
 		want     Mode
 	}{
 		{Auto, true, "xterm", ModeBar}, {Auto, false, "xterm", ModeLog}, {Auto, true, "dumb", ModeLog}, {Auto, true, "", ModeLog},
-		{ModeBar, false, "", ModeBar}, {ModeOff, true, "xterm", ModeOff},
+		{ModeBar, false, "xterm", ModeBar}, {ModeBar, true, "dumb", ModeLog}, {ModeBar, true, "", ModeLog}, {ModeOff, true, "xterm", ModeOff},
+		{ModeLog, true, "xterm", ModeLog}, {ModeOff, true, "dumb", ModeOff},
 	} {
 		getenv := func(string) string { return test.term }
 		if got := test.mode.Resolve(test.terminal, getenv); got != test.want {
