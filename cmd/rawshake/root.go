@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/rawshake/rawshake/cmd/rawshake/internal/exit"
@@ -15,6 +16,9 @@ const exitCodes = `Exit codes:
   4  no privilege, or a system failure kept a probe from being sent
   5  results are incomplete because of losses of our own
   129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM, after the summary`
+
+// helpWidth is how many columns help takes at most.
+const helpWidth = 100
 
 // newRoot returns the whole command. Each subcommand has a file of its own with a constructor; this is the one list of them.
 func newRoot() *cobra.Command {
@@ -39,6 +43,7 @@ connection with a RST of its own. The application behind the port never notices.
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.With(exit.Usage, err) })
 	root.AddCommand(newCheck(), newScan(), newTargets(), newDoctor(), newDemo(), newVersion())
 	root.SetHelpCommand(newHelp(root))
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", fmt.Sprintf(".FlagUsagesWrapped %d ", helpWidth)))
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil {
 		completion.Args, completion.RunE = cobra.ArbitraryArgs, noSuchShell

@@ -40,6 +40,7 @@ type scanFlags struct {
 
 	show, filter, fields string
 	outputs              []string
+	json                 bool
 	pcap, failOn         string
 
 	progress, color    string
@@ -81,8 +82,9 @@ func (f *scanFlags) register(cmd *cobra.Command) {
 	flags.BoolVar(&f.sendIP, "send-ip", false, "send by raw IP sockets, through this host's OUTPUT firewall and address translation like a connection: slower")
 	flags.StringVar(&f.style, "syn-options", craft.MSSOnly.String(), "TCP options of the SYN: mss, linux, windows, bsd, none")
 	flags.StringVar(&f.show, "show", "", `states that are written: open, closed, unreachable, filtered, unsent, all (default open, with --filter all)`)
-	flags.StringVar(&f.filter, "filter", "", `write only what passes, as in 'port in (80, 443) && rtt_us < 1000'; its fields are those of the JSON lines`)
-	flags.StringArrayVarP(&f.outputs, "output", "o", nil, "where records go: .txt, .jsonl, .csv, .xml, .gnmap, format:FILE, - for stdout; may be given again (default text:-)")
+	flags.StringVar(&f.filter, "filter", "", `write only what passes, as in 'port in (80, 443) && rtt_us < 1000'; its fields are those of the JSON lines, its operators = != < <= > >= in ~ && || ! ( )`)
+	flags.StringArrayVarP(&f.outputs, "output", "o", nil, "where records go: .txt, .jsonl, .csv, .xml, .gnmap, format:FILE, - for stdout; may be given again; a new scan overwrites files (default text:-)")
+	flags.BoolVarP(&f.json, "json", "J", false, "JSON lines on stdout, like -o jsonl:-")
 	flags.StringVar(&f.fields, "fields", "", "columns of CSV, as in addr,port,state,rtt_us (default all)")
 	flags.StringVar(&f.pcap, "pcap", "", "write the packets sent and received to this pcapng file; a new scan overwrites it")
 	flags.StringVar(&f.failOn, "fail-on", "", "states that make the exit code 1, as in closed,filtered")
@@ -167,7 +169,10 @@ func (f *scanFlags) chooseRecords(_ *cobra.Command, o *pass.Options) (err error)
 		}
 	}
 	outputs := f.outputs
-	if len(outputs) == 0 {
+	switch {
+	case f.json:
+		outputs = append(slices.Clone(outputs), "jsonl:-")
+	case len(outputs) == 0:
 		outputs = []string{output.Stdout}
 	}
 	o.Outputs, err = output.ParseSpecs(outputs, f.fields)

@@ -188,7 +188,7 @@ func TestLabScanShards(t *testing.T) {
 		n.Host("peer").Respond(t, lab.Responder{})
 		all := map[netip.AddrPort]scanLine{}
 		for _, shard := range []string{"1/3", "2/3", "3/3"} {
-			o := scanIn(t, t.TempDir(), "10.128.0.0/24", "fd80::/126", "-p", "80,443", "--seed", "9", "--shard", shard, "--rate", "max", "-o", "jsonl:-")
+			o := scanIn(t, t.TempDir(), "10.128.0.0/24", "fd80::/126", "-p", "80,443", "--seed", "9", "--shard", shard, "--rate", "max", "-J")
 			o.want(t, 0)
 			s := readScan(t, o.stdout)
 			if s.run.Shard != shard || s.run.Targets < 173 || s.run.Targets > 174 || s.run.Open != s.run.Targets {

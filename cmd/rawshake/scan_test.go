@@ -46,6 +46,7 @@ func TestScanUsageErrors(t *testing.T) {
 		{"-p 80 127.0.0.1 -o x.csv --fields addr,frob", []string{"frob"}},
 		{"-p 80 127.0.0.1 --fields addr", []string{"no output is CSV"}},
 		{"-p 80 127.0.0.1 -o x.csv -o x.csv", []string{"named twice"}},
+		{"-p 80 127.0.0.1 -J -o -", []string{"-o jsonl:-: - is named twice"}},
 		{"-p 80 127.0.0.1 -o x.csv --checkpoint ./x.csv", []string{"--checkpoint ./x.csv: -o writes to the same file"}},
 		{"-p 80 127.0.0.1 --pcap -", []string{"--pcap -: want the name of a file", "/dev/stdout"}},
 		{"-p 80 127.0.0.1 -o x.csv --pcap x.csv", []string{"--pcap x.csv: -o writes to the same file"}},
@@ -170,6 +171,19 @@ func TestScanDryRunRoutes(t *testing.T) {
 	o.want(t, 0)
 	contains(t, o.stdout, "\nroutes      lo from 127.0.0.1, on the link: more than 99.9 % of the targets\n            lo from ::1, on the link: less than 0.1 % of the targets\n"+
 		"            (by a sample of 16384 targets, and the first of each range)\n")
+}
+
+// TestScanHelp: no line of help is wider than a terminal.
+func TestScanHelp(t *testing.T) {
+	for _, args := range []string{"scan", "targets", "targets expand", "targets count", "targets lint"} {
+		o := tool(t, append(strings.Fields(args), "--help")...)
+		o.want(t, 0)
+		for line := range strings.Lines(o.stdout) {
+			if n := len(strings.TrimSuffix(line, "\n")); n > helpWidth {
+				t.Errorf("%s: %d columns: %s", args, n, line)
+			}
+		}
+	}
 }
 
 // TestScanOutside: where nothing may be sent, there is no scan.

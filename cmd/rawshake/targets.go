@@ -12,7 +12,8 @@ func newTargets() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "targets",
 		Short: "Expand, count or check targets without sending anything",
-		Long: `targets shows what the target flags of scan come to. It needs no privilege and sends nothing but the look-ups of names.
+		Long: `targets shows what the target flags of scan come to. It needs no privilege and sends nothing but
+the look-ups of names.
 
 ` + targetsHelp,
 		Example: `  rawshake targets count 10.0.0.0/8 -p 80,443
@@ -37,8 +38,9 @@ func newTargetsExpand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "expand [flags] TARGET...",
 		Short: "Print every target as addr:port, in the order of a scan",
-		Long: `expand prints a line addr:port for each target that a scan would send to, in the order of that scan: the same targets with the
-same --seed and --shard are the same lines on every machine. Remarks go to stderr.`,
+		Long: `expand prints a line addr:port for each target that a scan would send to, in the order of that
+scan: the same targets with the same --seed and --shard are the same lines on every machine.
+Remarks go to stderr.`,
 		Example: `  rawshake targets expand 10.0.0.0/30 -p 80,443 --seed 1
   rawshake targets expand -f hosts.txt -p 443 --seed 1 --shard 2/5
   rawshake targets expand -f hosts.txt -p 443 | sort -V`,
@@ -68,8 +70,8 @@ func newTargetsCount() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "count [flags] TARGET...",
 		Short: "Print how many targets there are",
-		Long: `count prints the number of targets that a scan would send to, as one number on stdout. What was merged or left out goes to
-stderr.`,
+		Long: `count prints the number of targets that a scan would send to, as one number on stdout. What was
+merged or left out goes to stderr.`,
 		Example: `  rawshake targets count 10.0.0.0/8 -p 80,443
   rawshake targets count -f hosts.txt -p 443 --scope scope.txt`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -96,8 +98,8 @@ func newTargetsLint() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lint [flags] TARGET...",
 		Short: "Report everything that is wrong with targets",
-		Long: `lint reads all targets and reports every broken line with its file and number, and how many targets are named twice, excluded,
-refused or outside the scope.
+		Long: `lint reads all targets and reports every broken line with its file and number, and how many targets
+are named twice, excluded, refused or outside the scope.
 
 Exit codes:
   0  every target can be scanned

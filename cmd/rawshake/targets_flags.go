@@ -13,11 +13,13 @@ import (
 )
 
 // targetsHelp says how targets are written, for the commands that take many.
-const targetsHelp = `A TARGET is an address, a prefix (10.0.0.0/8), a range (10.0.0.1-10.0.1.9, 10.0.0.1-9) or a name, IPv4 and IPv6 mixed, and may
-carry a port or ports: 10.0.0.1:443, [2001:db8::/112]:80, example.net:8000-8100. The others have the ports of -p. A TARGET "-", like
--f -, is standard input. A file has a target a line; # begins a comment; what stands behind the target, after a blank or a comma,
-is its label and goes to its records. Names are resolved once; several that share an address are one target, and its records have the
-first in the alphabet. Addresses that no service can have (multicast, broadcast, 0.0.0.0/8, 240.0.0.0/4) are left out of wider targets.`
+const targetsHelp = `A TARGET is an address, a prefix (10.0.0.0/8), a range (10.0.0.1-10.0.1.9, 10.0.0.1-9) or a name,
+IPv4 and IPv6 mixed, and may carry a port or ports: 10.0.0.1:443, [2001:db8::/112]:80,
+example.net:8000-8100. The others have the ports of -p. A TARGET "-", like -f -, is standard input.
+A file has a target a line; # begins a comment; what stands behind the target, after a blank or a
+comma, is its label and goes to its records. Names are resolved once; several that share an address
+are one target, and its records have the first in the alphabet. Addresses that no service can have
+(multicast, broadcast, 0.0.0.0/8, 240.0.0.0/4) are left out of wider targets.`
 
 // portsHelp says what -p takes.
 const portsHelp = "ports of targets that name none, as in 22,80,8000-8100; -1024, 60000- and - (every port) have open ends"
