@@ -3,8 +3,12 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/rawshake/rawshake/match"
+	"github.com/rawshake/rawshake/scan/record"
 )
 
 // TestDocumentedCommands holds that the command understands every command line of README.md and docs.
@@ -33,6 +37,35 @@ func TestDocumentedCommands(t *testing.T) {
 	}
 	if n < 10 {
 		t.Errorf("only %d command lines found", n)
+	}
+}
+
+// TestScanningIsDocumented: docs/scanning.md has every word that a scan may write.
+func TestScanningIsDocumented(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "scanning.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := record.FieldNames()
+	for s := range match.NumStates {
+		words = append(words, s.String())
+	}
+	for r := match.NoReason + 1; r < match.NumReasons; r++ {
+		if r != match.Canceled && r != match.ConnectFailed { // a scan has no callers that go, and does not connect
+			words = append(words, r.String())
+		}
+	}
+	key := regexp.MustCompile(`"([a-z_]+)":`)
+	for _, m := range key.FindAllStringSubmatch(string((&record.Run{Reasons: record.Reasons{"unsent": nil}}).AppendJSON(nil)), -1) {
+		words = append(words, m[1])
+	}
+	for _, word := range words {
+		if !regexp.MustCompile("[`\"]" + word + "[`\"]").Match(text) {
+			t.Errorf("%s is missing", word)
+		}
+	}
+	if len(words) < 60 {
+		t.Errorf("only %d words", len(words))
 	}
 }
 

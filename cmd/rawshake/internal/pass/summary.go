@@ -106,7 +106,7 @@ func (r *run) summary(rec *record.Run, t scan.Totals) {
 		r.say("%s asked once more because packets were lost on our side", targets.Amount(t.Requeued, "target"))
 	}
 	if t.Incomplete > 0 {
-		r.say("%s unsent because this host could not ask, or lost what they answered: --show unsent has the reasons", targets.Amount(t.Incomplete, "target"))
+		r.say("%s unsent because this host could not ask, or lost what they answered: --show unsent lists them", targets.Amount(t.Incomplete, "target"))
 	}
 	if t.Incomplete > 0 && t.RingDrops > 0 {
 		r.say("a lower --rate may help: this host dropped %s", targets.Amount(t.RingDrops, "packet"))
