@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -218,6 +219,16 @@ func TestDifferenceZones(t *testing.T) {
 	})
 }
 
+// resets counts RSTs.
+func resets(packets []lab.Packet) (n int) {
+	for _, p := range packets {
+		if strings.HasPrefix(p.Flags(), "R") {
+			n++
+		}
+	}
+	return n
+}
+
 // TestSituationWire holds what a check leaves on the wire and at the server.
 func TestSituationWire(t *testing.T) {
 	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
@@ -228,10 +239,11 @@ func TestSituationWire(t *testing.T) {
 				listener := peer.Listen(t, port)
 				c := started(t, NewCheckerConfig(config))
 				wire := peer.Capture(t)
-				for range 2 { // zeroLinger true and false
+				for done := range 2 { // zeroLinger true and false
 					if err := c.CheckAddrZeroLinger(at(addr, port), 5*time.Second, config.Method == MethodRaw); err != nil {
 						t.Fatal(err)
 					}
+					wire.Wait(t, time.Second, func(seen []lab.Packet) bool { return resets(seen) > done }) // it may leave a moment later
 				}
 				target := netip.AddrPortFrom(addr, port)
 				if config.Method == MethodConnect {
