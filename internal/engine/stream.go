@@ -27,6 +27,7 @@ type Stream struct {
 	out      []Verdict // settled, not taken
 	inFlight int
 	fed      bool
+	cut      bool // before the end of the sequence
 	stopped  bool
 	limit    int
 	changed  chan struct{} // cap 1: out, inFlight or fed changed; for the consumer
@@ -88,7 +89,8 @@ func (f *Front) stream(user uint32) *Stream { return (*f.streams.Load())[user&^P
 
 // feed hands targets over as long as there is room, each at once: the next may depend on its verdict.
 func (s *Stream) feed(ctx context.Context, targets iter.Seq[netip.AddrPort]) {
-	defer s.finish()
+	whole := false
+	defer func() { s.finish(whole) }()
 	var d *desk
 	n := 0
 	for t := range targets {
@@ -104,6 +106,7 @@ func (s *Stream) feed(ctx context.Context, targets iter.Seq[netip.AddrPort]) {
 			return
 		}
 	}
+	whole = true
 }
 
 // hand gives a target to whichever desk takes it first; d is told.
@@ -196,9 +199,10 @@ func (s *Stream) reserve(ctx context.Context) bool {
 	return false
 }
 
-func (s *Stream) finish() {
+// finish notes that no more targets come.
+func (s *Stream) finish(whole bool) {
 	s.mu.Lock()
-	s.fed = true
+	s.fed, s.cut = true, !whole
 	s.mu.Unlock()
 	signal(s.changed)
 }
@@ -235,6 +239,7 @@ func (s *Stream) drain(ctx context.Context, yield func(*Verdict, error) bool) {
 		s.mu.Lock()
 		batch, s.out = s.out, batch[:0]
 		over := (s.fed || s.front.closed.Load()) && s.inFlight == 0 && len(batch) == 0
+		cut := s.cut
 		s.mu.Unlock()
 		signal(s.room)
 		for i := range batch {
@@ -247,8 +252,11 @@ func (s *Stream) drain(ctx context.Context, yield func(*Verdict, error) bool) {
 			}
 		}
 		if over {
-			if s.front.closed.Load() {
+			switch {
+			case s.front.closed.Load():
 				yield(nil, net.ErrClosed)
+			case cut: // by ctx, which we have not met here yet
+				yield(nil, context.Cause(ctx))
 			}
 			return
 		}

@@ -217,6 +217,27 @@ func TestStreamContextBefore(t *testing.T) {
 	})
 }
 
+// A context that ends while nothing is on its way, and the consumer is busy with what came before, is told of: there are targets left.
+func TestStreamContextBetween(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		f := open(t, wiretest.New(wiretest.Open), nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		var errs []error
+		for _, err := range f.All(ctx, func(yield func(netip.AddrPort) bool) {
+			yield(target)
+			time.Sleep(time.Second)
+			cancel()
+			yield(nth(target, 1))
+		}, time.Minute, 20) {
+			errs = append(errs, err)
+			time.Sleep(2 * time.Second)
+		}
+		if len(errs) != 2 || errs[0] != nil || !errors.Is(errs[1], context.Canceled) {
+			t.Errorf("errors %v", errs)
+		}
+	})
+}
+
 // Close ends a stream: every target that was fetched has its verdict, and net.ErrClosed comes last.
 func TestStreamClose(t *testing.T) {
 	for _, many := range []bool{false, true} {
