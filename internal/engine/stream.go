@@ -283,7 +283,7 @@ func (s *Stream) stop() {
 	s.mu.Unlock()
 }
 
-// close cancels what is pending and waits until it is gone.
+// close cancels what is pending and waits until it is gone, and until the counters have all of it.
 func (s *Stream) close() {
 	for len(s.targets) > 0 {
 		select {
@@ -298,6 +298,11 @@ func (s *Stream) close() {
 	}
 	for s.pending() {
 		<-s.changed
+	}
+	for _, d := range f.desks {
+		d.pump.Lock()
+		d.shard.publish()
+		d.pump.Unlock()
 	}
 	f.mu.Lock()
 	all := slices.Clone(*f.streams.Load())
