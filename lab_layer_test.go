@@ -14,7 +14,7 @@ import (
 )
 
 // TestLabLayer holds what the layer decides: raw IP packets pass this host's OUTPUT firewall, whole frames do not. Behind a gateway
-// the packets are the same; on the link and on loopback there is no difference.
+// and on the link the packets are the same; on loopback there is no difference.
 func TestLabLayer(t *testing.T) {
 	top := lab.Topology{Prefixes: map[string][]netip.Prefix{"peer": {netip.MustParsePrefix("10.128.0.0/16"), netip.MustParsePrefix("fd80::/64")}}}
 	lab.Test(t, top, func(t *testing.T, n *lab.Net) {
@@ -29,11 +29,20 @@ func TestLabLayer(t *testing.T) {
 			wire := peer.Capture(t)
 			ip, eth := newProber(t, quick), newProber(t, with(quick, rawshake.LayerEthernet))
 			prober.FlushNeighbours(t)
-			want(t, probe(t, ip, away), rawshake.Unsent, match.LocalFirewall)
+			near := at(peer.Addr(v6), 80)
+			for _, target := range []netip.AddrPort{away, near} {
+				want(t, probe(t, ip, target), rawshake.Unsent, match.LocalFirewall)
+			}
 			eventually(t, "frames leave", func() bool { return probe(t, eth, away).State == rawshake.Open })
-			wire.Expect(t, away, lab.SYN(), lab.SYNACK(), lab.RST())
-			want(t, probe(t, eth, at(peer.Addr(v6), 80)), rawshake.Unsent, match.LocalFirewall) // on the link
+			want(t, probe(t, eth, near), rawshake.Open, match.SYNACK) // asked for, as the kernel does not know it
+			for _, target := range []netip.AddrPort{away, near} {
+				wire.Expect(t, target, lab.SYN(), lab.SYNACK(), lab.RST())
+			}
 			wire.ExpectNothingElse(t)
+			dead := netip.AddrPortFrom(nthAddr(near.Addr(), 90), 80)
+			want(t, probe(t, eth, dead), rawshake.Unsent, match.Unresolved) // in a second nobody can know
+			own := at(prober.Addr(v6), 80)
+			want(t, probe(t, eth, own), rawshake.Unsent, match.LocalFirewall)
 
 			results := 0
 			for r, err := range eth.ProbeAll(context.Background(), func(yield func(netip.AddrPort) bool) {

@@ -11,8 +11,9 @@ const (
 	// LayerIP sends by raw IP sockets: packets take the way that a connection of this host would, through its OUTPUT firewall,
 	// address translation and connection tracking.
 	LayerIP
-	// LayerEthernet sends whole frames, past all of that, where a gateway's link address is known; loopback, own addresses,
-	// neighbours on the link and tunnels are reached by raw IP sockets all the same. A packet costs half as much or less.
+	// LayerEthernet sends whole frames, past all of that, wherever the next hop has a link address, for which it asks itself: a target
+	// on the link is asked by ARP or neighbour discovery before it gets a SYN. Loopback, own addresses and tunnels are reached by raw
+	// IP sockets all the same. A packet costs half as much or less.
 	LayerEthernet
 )
 

@@ -3,6 +3,7 @@
 package raw
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"sync"
@@ -21,11 +22,16 @@ type asked struct {
 
 	mu      sync.Mutex
 	entries map[neighbourKey]*inquiry
+	burst   int       // questions that Inquire may still ask
+	began   time.Time // until askPause after then
+	lost    time.Time // when an answer may have been, for want of room in a socket
+	looked  time.Time // for that
 }
 
 // inquiry is one neighbour that we asked for.
 type inquiry struct {
 	requests int       // since its last answer
+	first    time.Time // request of those
 	last     time.Time // request
 	answered time.Time
 	mac      [6]byte
@@ -37,6 +43,14 @@ const (
 	askTimes    = 3
 	answerLasts = time.Minute // without a word from the neighbour
 	maxInquiry  = 1 << 16
+
+	// Every host on the link hears a question, and all answers come to one
+	// socket: Inquire asks at most askBurst times in askPause, 10 000 times a
+	// second.
+	askBurst = 50
+	askPause = 5 * time.Millisecond
+
+	answerBuffer = 1 << 20 // of a socket, in bytes, if net.core.rmem_max lets it
 )
 
 func openAsked(news func()) (*asked, error) {
@@ -61,7 +75,7 @@ func packetFile(proto uint16, filter []bpf.RawInstruction) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = attachFilter(fd, filter); err == nil {
+	if err = cmp.Or(attachFilter(fd, filter), setInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, answerBuffer, "SO_RCVBUF")); err == nil {
 		err = named("bind", unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: networkOrder(proto)}))
 	}
 	if err != nil {
@@ -119,21 +133,31 @@ func (a *asked) heardAt(key neighbourKey) time.Time {
 func (a *asked) due(key neighbourKey, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if q := a.entries[key]; q != nil {
+		if since := now.Sub(q.last); q.requests == 0 && since < askAgain || q.requests > 0 && since < askEvery {
+			return false
+		}
+	}
+	a.note(key, now)
+	return true
+}
+
+// note notes a request.
+func (a *asked) note(key neighbourKey, now time.Time) {
 	q := a.entries[key]
-	if q == nil {
+	switch {
+	case q == nil:
 		q = &inquiry{}
 		a.forget(now)
 		a.entries[key] = q
-	}
-	switch since := now.Sub(q.last); {
-	case q.requests == 0 && since < askAgain, q.requests > 0 && since < askEvery:
-		return false
-	case since >= answerLasts:
+	case now.Sub(q.last) >= answerLasts:
 		q.requests = 0
+	}
+	if q.requests == 0 {
+		q.first = now
 	}
 	q.requests++
 	q.last = now
-	return true
 }
 
 // unasked takes a request back that could not be sent: nobody owes an answer

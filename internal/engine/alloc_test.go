@@ -58,11 +58,14 @@ func (e *echo) Frame(i int) []byte                                  { return e.f
 func (e *echo) Set(i, n int, _ netip.Addr, _ *engine.Path)          { e.lengths[i] = n }
 func (e *echo) Drops() uint64                                       { return 0 }
 func (e *echo) Neighbour(*engine.Path, netip.Addr) engine.Neighbour { return engine.NeighbourKnown }
-func (e *echo) Missing(netip.Addr, *engine.Path) (error, bool)      { return nil, true }
-func (e *echo) LinkUp(*engine.Path) bool                            { return true }
-func (e *echo) Confirm() error                                      { return syscall.ENOTSUP }
-func (e *echo) Close() error                                        { return nil }
-func (e *echo) Wake()                                               { token(e.wake) }
+func (e *echo) Inquire(*engine.Path, netip.Addr) (engine.Neighbour, bool) {
+	return engine.NeighbourKnown, false
+}
+func (e *echo) Missing(netip.Addr, *engine.Path) (error, bool) { return nil, true }
+func (e *echo) LinkUp(*engine.Path) bool                       { return true }
+func (e *echo) Confirm() error                                 { return syscall.ENOTSUP }
+func (e *echo) Close() error                                   { return nil }
+func (e *echo) Wake()                                          { token(e.wake) }
 
 func token(c chan struct{}) {
 	select {

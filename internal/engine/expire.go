@@ -90,7 +90,7 @@ func (f *family[A]) waitsOn(s *match.Slot[A]) bool {
 	}
 	path := f.paths[s.Path()]
 	h := f.health(path, s.Addr())
-	return h == healthy || h == hopUnknown && (path.OnLink || f.waits() && path.Answers)
+	return h == healthy || h == hopFailed && path.Asks || h == hopUnknown && (path.OnLink || f.waits() && path.Answers)
 }
 
 // unsent makes the verdict on a probe that was never on the wire. That its time was over before its turn came has no errno:
@@ -106,6 +106,9 @@ func (f *family[A]) unsent(s *match.Slot[A]) *Verdict {
 			why, errno = match.LinkDown, syscall.ENETDOWN
 		}
 	case match.Unresolved:
+		if path := f.paths[s.Path()]; path.Asks && f.health(path, s.Addr()) == hopFailed {
+			return f.stranded(path)
+		}
 		errno = syscall.EHOSTUNREACH
 	}
 	return f.fresh(match.Unsent, why, errno)

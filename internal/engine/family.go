@@ -148,6 +148,7 @@ func (f *family[A]) settle(id match.ID, s *match.Slot[A], v *Verdict) {
 func (f *family[A]) release(id match.ID, s *match.Slot[A]) {
 	f.dropPort(s)
 	if !s.Is(match.FlagSent) {
+		f.unpark(id, s)
 		f.holding(s, -1)
 	}
 	f.table.Remove(id)

@@ -37,6 +37,10 @@ func (k *Kernel) Neighbour(p *Path, dst netip.Addr) Neighbour {
 	}
 	var state raw.NeighbourState
 	switch {
+	case p.Asks:
+		if state, _ = k.hops.Lookup(p.Interface, dst); state != raw.Failed {
+			return NeighbourKnown // it was, when something was sent
+		}
 	case k.framesPass(p):
 		return NeighbourKnown
 	case k.byFrames(p):
@@ -79,7 +83,7 @@ func (k *Kernel) Path(dst netip.Addr) (*Path, error) {
 	}
 	for i := range k.paths {
 		if p := &k.paths[i]; p.key == route && p.zone == dst.Zone() {
-			if p.link >= 0 {
+			if p.link >= 0 && !p.OnLink {
 				k.followHop(p)
 			}
 			return p.Path, nil
@@ -103,19 +107,40 @@ func (k *Kernel) addPath(dst netip.Addr, route raw.Route) (*Path, error) {
 		Gateway:   route.Gateway,
 		OnLink:    route.Kind == raw.Link && !route.Gateway.IsValid(),
 	}}
-	if dst.Is6() {
-		p.Sender = sender6
-	}
-	if k.cfg.Link && route.Kind == raw.Link && route.Gateway.IsValid() {
-		i, err := k.linkSender(route)
-		if err != nil {
+	p.Sender = ipSenderOf(p.Path)
+	if k.cfg.Link && route.Kind == raw.Link {
+		if err := k.addLink(&p); err != nil {
 			return nil, err
 		}
-		p.link = i
-		k.followHop(&p)
 	}
 	k.paths = append(k.paths, p)
 	return p.Path, nil
+}
+
+// ipSenderOf returns the number of the raw IP socket for a path.
+func ipSenderOf(p *Path) int {
+	if p.Source.Is6() {
+		return sender6
+	}
+	return sender4
+}
+
+// addLink has whole frames leave by a path.
+func (k *Kernel) addLink(p *kernelPath) (err error) {
+	if p.link, err = k.linkSender(p.key); err != nil {
+		return err
+	}
+	copy(p.Link[6:], p.key.SourceMAC[:])
+	p.Link[12], p.Link[13] = 0x08, 0x00
+	if p.Source.Is6() {
+		p.Link[12], p.Link[13] = 0x86, 0xdd
+	}
+	if p.OnLink {
+		p.Sender, p.Asks = p.link, true
+	} else {
+		k.followHop(p)
+	}
+	return nil
 }
 
 // linkSender returns the number of the sender of whole frames on the route's interface.
@@ -145,19 +170,11 @@ func (k *Kernel) followHop(p *kernelPath) {
 	state, mac := k.hops.Lookup(p.Interface, p.Gateway.WithZone(""))
 	if state != raw.Reachable {
 		k.hops.Resolve(p.Interface, p.Gateway.WithZone("")) // the firewall may keep the kernel from asking; if we cannot, it may
-		if state == raw.Failed && !k.framesPass(p.Path) || p.Link == ([14]byte{}) {
-			p.Sender = sender4
-			if p.Source.Is6() {
-				p.Sender = sender6
-			}
+		if state == raw.Failed && !k.framesPass(p.Path) {
+			p.Sender = ipSenderOf(p.Path)
 		}
 		return
 	}
-	copy(p.Link[0:], mac[:])
-	copy(p.Link[6:], p.key.SourceMAC[:])
-	p.Link[12], p.Link[13] = 0x08, 0x00
-	if p.Source.Is6() {
-		p.Link[12], p.Link[13] = 0x86, 0xdd
-	}
+	copy(p.Link[:], mac[:])
 	p.Sender = p.link
 }

@@ -140,6 +140,7 @@ func (s *Shard) goOn() {
 // goOn has every probe go on by the way that there is now, with as much time as it had left.
 func (f *family[A]) goOn(stood uint32) {
 	f.table.All(func(id match.ID, s *match.Slot[A]) bool {
+		f.unpark(id, s)
 		if path, err := f.outlet(f.target(s)); err == nil {
 			s.SetPath(path)
 		}

@@ -23,6 +23,7 @@ var phases = map[string]struct {
 	before  int // probes to other targets ahead of it
 	same    int // probes to its target ahead of it
 	hop     engine.Neighbour
+	asks    bool
 	wantSYN bool
 }{
 	"on the wire":     {wantSYN: true},
@@ -30,13 +31,15 @@ var phases = map[string]struct {
 	"paced":           {change: func(*testing.T) func(*engine.Config) { return pace(0.1) }, before: 2},
 	"without a port":  {same: 4},
 	"held up by hops": {before: 200, hop: engine.NeighbourUnknown},
+	"asked for":       {before: 10, hop: engine.NeighbourUnknown, asks: true},
+	"not asked for":   {before: 4096, hop: engine.NeighbourUnknown, asks: true},
 }
 
 // reach starts a probe and brings it to a phase.
 func reach(t *testing.T, phase string, target netip.AddrPort, ctx context.Context) (*engine.Front, *wiretest.Wire, *pending) {
 	c := phases[phase]
 	w := wiretest.New(wiretest.Silent)
-	w.OnLink = true
+	w.OnLink, w.Asks = true, c.asks
 	w.Hop = func(netip.Addr) engine.Neighbour { return c.hop }
 	change := plan(t, 0)
 	if c.change != nil {

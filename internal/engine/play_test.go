@@ -106,7 +106,8 @@ func newPlay(t *testing.T, script []byte) *play {
 	if p.byte()%2 == 0 {
 		p.wire.OnConfirm = func() {}
 	}
-	p.wire.OnLink = p.byte()%2 == 0
+	b := p.byte()
+	p.wire.OnLink, p.wire.Asks = b%2 == 0, b%4 == 0
 	plan(t, 0, 100*ms, 1100*ms, 6*time.Second)(&cfg)
 	var err error
 	if p.shard, err = engine.New(cfg, p.wire, p); err != nil {

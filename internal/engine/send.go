@@ -106,6 +106,9 @@ func (f *family[A]) clear(id match.ID, s *match.Slot[A], path *outlet, target ne
 		f.await(id, s, patience)
 		return 0, false
 	}
+	if path.Asks {
+		return port, f.inquire(id, s, path, port)
+	}
 	if !f.unresolved.admit(f.Shard, path, target.Addr(), Ticket{id, f.six}) {
 		f.postpone(id, s, port, match.Unresolved, 10)
 		return 0, false
@@ -141,6 +144,9 @@ func (f *family[A]) wake(id match.ID, s *match.Slot[A], tick uint32) {
 func (f *family[A]) reset(path *outlet, target netip.AddrPort, port uint16, seq uint32) {
 	if f.cfg.Allow != nil && !f.cfg.Allow(target.Addr()) {
 		return
+	}
+	if path.Asks && f.look(hop{path.Path, target.Addr()}) != NeighbourKnown {
+		return // the peer repeats its SYN-ACK
 	}
 	b := f.room(path.Sender)
 	length := path.rst.Put(b.sender.Frame(b.n)[craft.Headroom:], target.Addr(), port, target.Port(), seq, 0)

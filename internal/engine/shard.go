@@ -56,6 +56,7 @@ type Shard struct {
 	index  [1 << 16]uint8 // source port to its index + 1
 
 	unresolved neighbours
+	inquiries  inquiries
 	outage     outage
 	waysAt     time.Duration // when the ways were last looked at
 	drops      uint64
@@ -64,7 +65,7 @@ type Shard struct {
 	paceWait   time.Duration
 	sixFirst   bool
 	owed       int // resets that the pacer was not charged for
-	held       int // patient probes whose first attempt waits
+	held       int // patient probes whose first attempt waits, but not for an inquiry
 
 	translated  bool          // the wire shows replies also as sockets see them
 	confirmedAt time.Duration // since then
@@ -132,7 +133,7 @@ func (s *Shard) Room() int { return s.cfg.Limit - s.Len() }
 // Queued returns how many attempts wait for their turn to be sent.
 func (s *Shard) Queued() int { return s.v4.queued() + s.v6.queued() }
 
-// Held returns how many patient probes wait to be sent, for whatever reason.
+// Held returns how many patient probes wait to be sent, for whatever reason but an inquiry.
 func (s *Shard) Held() int { return s.held }
 
 // Now returns the shard's clock as the last Step or Refresh read it.
@@ -192,6 +193,7 @@ func (s *Shard) Move() bool {
 	n := 0
 	if s.outage.what == nil {
 		s.unresolved.review(s)
+		s.reviewInquiries()
 		n += s.catchUp()
 		n += s.v4.fire() + s.v6.fire()
 		n += s.launch()
@@ -260,6 +262,9 @@ func (s *Shard) Idle() time.Duration {
 	}
 	if s.Queued() > 0 {
 		sooner(s.paceWait)
+	}
+	if s.inquiries.total > 0 {
+		sooner(s.inquiries.due() - s.at)
 	}
 	if s.unresolved.total > 0 {
 		sooner(s.unresolved.reviewed + reviewEvery - s.at)

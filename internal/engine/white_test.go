@@ -21,12 +21,15 @@ type stub struct {
 	calls  int
 }
 
-func (w *stub) Senders() []Sender                       { return []Sender{w} }
-func (w *stub) Receive(int, func(*Arrival)) int         { return 0 }
-func (w *stub) Drops() uint64                           { return 0 }
-func (w *stub) Wait(time.Duration, bool)                {}
-func (w *stub) Wake()                                   {}
-func (w *stub) Neighbour(*Path, netip.Addr) Neighbour   { return NeighbourKnown }
+func (w *stub) Senders() []Sender                     { return []Sender{w} }
+func (w *stub) Receive(int, func(*Arrival)) int       { return 0 }
+func (w *stub) Drops() uint64                         { return 0 }
+func (w *stub) Wait(time.Duration, bool)              {}
+func (w *stub) Wake()                                 {}
+func (w *stub) Neighbour(*Path, netip.Addr) Neighbour { return NeighbourKnown }
+func (w *stub) Inquire(*Path, netip.Addr) (Neighbour, bool) {
+	return NeighbourKnown, false
+}
 func (w *stub) Missing(netip.Addr, *Path) (error, bool) { return nil, true }
 func (w *stub) LinkUp(*Path) bool                       { return true }
 func (w *stub) Confirm() error                          { return nil }

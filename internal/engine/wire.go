@@ -26,6 +26,9 @@ type Wire interface {
 	Wake()
 	// Neighbour tells whether the link address of the next hop towards dst is known.
 	Neighbour(p *Path, dst netip.Addr) Neighbour
+	// Inquire tells whether a packet to dst may leave by a path that Asks; only the next one may, if so. If it is not known yet, it is asked
+	// for; asked says that a packet left for that. It is to be called again and again until it is known or has failed.
+	Inquire(p *Path, dst netip.Addr) (state Neighbour, asked bool)
 	// Missing returns what there is not of the way to dst, on our side of the network: an interface, a route, or the next hop; nil if
 	// it is all there. ever tells that it was there before, since the wire was opened; p, if not nil, is a path to dst that there was.
 	// What was away for a moment is told once.
@@ -56,6 +59,7 @@ type Path struct {
 	Zone      string     // that the targets were given with, as link-local ones are
 	Gateway   netip.Addr // invalid when targets are neighbours, or there are no neighbours on it
 	OnLink    bool       // targets are neighbours: each has a link address of its own
+	Asks      bool       // they are asked for it by us, before anything is sent to them; see Wire.Inquire
 	Link      [14]byte   // Ethernet header of the next hop, for whole frames
 	Answers   bool       // the next hop answers when it is asked, which Missing does
 	Heard     int64      // when the next hop, or a target behind it, was last heard: Unix time in ns

@@ -31,6 +31,7 @@ type Wire struct {
 	RouteErr         func(netip.Addr) error            // what a route lookup says; nil: there is a route
 	SendErr          func(pkt []byte) error            // what sending says; nil: nothing is refused
 	Hop              func(netip.Addr) engine.Neighbour // what is known of a next hop; nil: all are known
+	Asks             bool                              // targets are neighbours that we ask ourselves, each once
 	Down             func() bool                       // whether the interface has no carrier; nil: it has
 	Gone             func(netip.Addr) error            // what is missing of a way that there was; nil: nothing
 	Ring             int                               // how many packets may wait to be received; 0: any number
@@ -45,6 +46,7 @@ type Wire struct {
 	out     sender
 	paths   [3]*engine.Path
 	closed  bool
+	asked   map[netip.Addr]bool
 }
 
 // Sent is a packet that the engine sent.
@@ -123,7 +125,7 @@ func (w *Wire) Path(dst netip.Addr) (*engine.Path, error) {
 		return nil, syscall.EADDRNOTAVAIL
 	}
 	if w.paths[i] == nil {
-		w.paths[i] = &engine.Path{Source: source, Interface: 1, OnLink: w.OnLink, Gateway: w.Gateway, Zone: dst.Zone()}
+		w.paths[i] = &engine.Path{Source: source, Interface: 1, OnLink: w.OnLink, Asks: w.Asks, Gateway: w.Gateway, Zone: dst.Zone()}
 	}
 	return w.paths[i], nil
 }
@@ -177,12 +179,35 @@ func (w *Wire) Wait(d time.Duration, packets bool) {
 func (w *Wire) Wake() { signal(w.wake) }
 
 // Neighbour implements engine.Wire.
-func (w *Wire) Neighbour(_ *engine.Path, dst netip.Addr) engine.Neighbour {
+func (w *Wire) Neighbour(p *engine.Path, dst netip.Addr) engine.Neighbour {
+	if state := w.hop(dst); state == engine.NeighbourFailed || !p.Asks {
+		return state
+	}
+	return engine.NeighbourKnown // it was, when something was sent
+}
+
+func (w *Wire) hop(dst netip.Addr) engine.Neighbour {
 	if w.Hop == nil {
 		return engine.NeighbourKnown
 	}
 	return w.Hop(dst)
 }
+
+// Inquire implements engine.Wire.
+func (w *Wire) Inquire(_ *engine.Path, dst netip.Addr) (engine.Neighbour, bool) {
+	state := w.hop(dst)
+	if w.asked[dst] || state == engine.NeighbourKnown {
+		return state, false
+	}
+	if w.asked == nil {
+		w.asked = make(map[netip.Addr]bool)
+	}
+	w.asked[dst] = true
+	return state, true
+}
+
+// Asked returns how many neighbours were asked for.
+func (w *Wire) Asked() int { return len(w.asked) }
 
 // Missing implements engine.Wire.
 func (w *Wire) Missing(dst netip.Addr, was *engine.Path) (error, bool) {

@@ -16,13 +16,13 @@ type frameFacts struct {
 	err    error // of AF_XDP
 }
 
-// frames opens what a scan's first lane would open for each interface with a gateway; nothing is sent.
+// frames opens what a scan's first lane would open for each interface; nothing is sent.
 func (p *patient) frames() (all []frameFacts) {
 	if !p.privileged {
 		return nil
 	}
 	seen := map[int]bool{}
-	for _, route := range p.gateways() {
+	for _, route := range p.byFrames() {
 		if seen[route.Interface] {
 			continue
 		}
@@ -36,15 +36,15 @@ func (p *patient) frames() (all []frameFacts) {
 	return all
 }
 
-// gateways returns the routes of the subject that scans use whole frames for.
-func (p *patient) gateways() (all []raw.Route) {
+// byFrames returns the routes of the subject that scans use whole frames for.
+func (p *patient) byFrames() (all []raw.Route) {
 	ways := elsewhere()
 	if p.Target.IsValid() {
 		ways = ways[:0]
 		ways = append(ways, p.Target.Addr())
 	}
 	for _, dst := range ways {
-		if r, err := p.lookup(dst); err == nil && r.Kind == raw.Link && r.Gateway.IsValid() {
+		if r, err := p.lookup(dst); err == nil && r.Kind == raw.Link {
 			all = append(all, r)
 		}
 	}

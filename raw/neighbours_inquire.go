@@ -1,0 +1,102 @@
+//go:build linux && !android
+
+package raw
+
+import (
+	"net/netip"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Inquire is Lookup for who sends whole frames to neighbours, one by one, and
+// asks for what is not known: call it again and again until it says
+// Reachable or Failed. r is the route to addr, whose source address and MAC it
+// asks with. asked says that a question left by this call.
+//
+// Who did not answer three questions, a second apart, is Failed, and with
+// each further call after believe since the last question is asked again: for
+// a second, that is Incomplete. What the kernel takes for failed is asked,
+// too. At most 10 000 questions leave in a second; those that must wait for
+// that are Unknown.
+func (n *Neighbours) Inquire(r Route, addr netip.Addr, believe time.Duration) (state NeighbourState, mac [6]byte, asked bool, err error) {
+	key := neighbourKey{r.Interface, addr.Unmap().WithZone("")}
+	if state, mac, _ = n.known(key); state == Reachable {
+		return state, mac, false, nil
+	}
+	own, err := n.asker()
+	if err != nil {
+		return Unknown, mac, false, err
+	}
+	state, mac, asked = own.inquire(key, time.Now(), believe)
+	if asked {
+		if err = own.send(key, speaker{r.SourceMAC, r.Source}); err != nil {
+			own.unasked(key)
+		}
+	}
+	return state, mac, asked && err == nil, err
+}
+
+// inquire judges an inquiry, and says whether it is time for a question, which
+// it notes.
+func (a *asked) inquire(key neighbourKey, now time.Time, believe time.Duration) (state NeighbourState, mac [6]byte, ask bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	q := a.entries[key]
+	if q != nil {
+		switch since := now.Sub(q.last); {
+		case q.requests < askTimes && now.Sub(q.answered) < answerLasts:
+			return Reachable, q.mac, false
+		case q.requests >= askTimes && since >= askEvery && since < believe && !a.missed(q, now):
+			return Failed, mac, false
+		case q.requests > 0 && since < askEvery:
+			return Incomplete, mac, false
+		}
+	}
+	if !a.spare(now) {
+		return Unknown, mac, false
+	}
+	a.note(key, now)
+	return Incomplete, mac, true
+}
+
+// spare reports whether one more question may leave now.
+func (a *asked) spare(now time.Time) bool {
+	if now.Sub(a.began) >= askPause {
+		a.began, a.burst = now, askBurst
+	}
+	a.burst--
+	return a.burst >= 0
+}
+
+// missed reports whether an answer to an inquiry may have been lost for want
+// of room in our socket. Then it begins anew: that is no sign of death.
+func (a *asked) missed(q *inquiry, now time.Time) bool {
+	if now.Sub(a.looked) >= askPause {
+		a.looked = now
+		if dropped(a.arp)+dropped(a.nd) > 0 {
+			a.lost = now
+		}
+	}
+	if a.lost.Before(q.first) {
+		return false
+	}
+	q.requests = 0
+	return true
+}
+
+// dropped returns how many packets a packet socket has dropped since it was
+// last asked.
+func dropped(file *os.File) (n uint32) {
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	conn.Control(func(fd uintptr) {
+		if s, err := unix.GetsockoptTpacketStats(int(fd), unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
+			n = s.Drops
+		}
+	})
+	return n
+}

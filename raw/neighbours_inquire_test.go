@@ -1,0 +1,120 @@
+//go:build linux && !android
+
+package raw
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// Three questions, a second apart, are what it takes to be failed; that is believed for as long as the caller likes, and then one more
+// question is asked. An answer is believed for a minute.
+func TestInquire(t *testing.T) {
+	for _, believe := range []time.Duration{2 * time.Second, time.Minute} {
+		a := &asked{news: func() {}, entries: map[neighbourKey]*inquiry{}}
+		key := neighbourKey{3, there4}
+		start := time.Now()
+		at := func(seconds float64) time.Time { return start.Add(time.Duration(seconds * float64(time.Second))) }
+		expect := func(seconds float64, want NeighbourState, asks bool) {
+			t.Helper()
+			if got, _, ask := a.inquire(key, at(seconds), believe); got != want || ask != asks {
+				t.Errorf("believing %v, at %v s: %v, asks %v, want %v, %v", believe, seconds, got, ask, want, asks)
+			}
+		}
+		expect(0, Incomplete, true)
+		expect(0.9, Incomplete, false)
+		expect(1, Incomplete, true)
+		expect(2.5, Incomplete, true)
+		expect(3.4, Incomplete, false)
+		expect(3.5, Failed, false)
+		expect(4.4, Failed, false)
+		last := 2.5
+		if believe == 2*time.Second {
+			expect(4.6, Incomplete, true)
+			expect(5.5, Incomplete, false)
+			expect(5.7, Failed, false)
+			last = 4.6
+		}
+		expect(last+believe.Seconds()-0.1, Failed, false)
+		expect(last+believe.Seconds(), Incomplete, true)
+		a.heard(key, [6]byte{7}, at(last+believe.Seconds()+0.5))
+		expect(last+believe.Seconds()+60, Reachable, false)
+		expect(last+believe.Seconds()+60.6, Incomplete, true)
+	}
+}
+
+// A loss of answers in our own socket is no sign of death.
+func TestInquireAfterALoss(t *testing.T) {
+	a := &asked{entries: map[neighbourKey]*inquiry{}}
+	now := time.Now()
+	key := neighbourKey{3, there4}
+	for range 3 {
+		a.inquire(key, now, time.Minute)
+		now = now.Add(time.Second)
+	}
+	a.lost = now.Add(-1500 * time.Millisecond)
+	if state, _, ask := a.inquire(key, now, time.Minute); state != Incomplete || !ask {
+		t.Errorf("%v, asks %v, after a loss", state, ask)
+	}
+	for range 2 {
+		now = now.Add(time.Second)
+		a.inquire(key, now, time.Minute)
+	}
+	if state, _, _ := a.inquire(key, now.Add(time.Second), time.Minute); state != Failed {
+		t.Errorf("%v after three more questions", state)
+	}
+}
+
+// Questions leave 10 000 a second, in small bursts.
+func TestInquireIsPaced(t *testing.T) {
+	a := &asked{entries: map[neighbourKey]*inquiry{}}
+	now := time.Now()
+	asks := 0
+	for range 1000 {
+		for i := range 100 {
+			if _, _, ask := a.inquire(neighbourKey{asks + i, there4}, now, time.Minute); ask {
+				asks++
+				break
+			}
+		}
+		now = now.Add(20 * time.Microsecond)
+	}
+	if asks != 200 {
+		t.Errorf("%d questions in 20 ms", asks)
+	}
+}
+
+// With answers to many questions at once, more than the socket has room for, nobody who lives is taken for dead.
+func TestLabInquire(t *testing.T) {
+	p := newPeer(t)
+	p.do(func() { run(t, "ip route add local 10.9.8.0/21 dev lo") })
+	run(t, "ip route add 10.9.0.0/16 dev va scope link")
+	n := openTestNeighbours(t)
+	us := link(t, "va")
+	r := Route{Interface: us.Attrs().Index, Source: here4}
+	copy(r.SourceMAC[:], us.Attrs().HardwareAddr)
+	var want [6]byte
+	p.do(func() { copy(want[:], link(t, "vb").Attrs().HardwareAddr) })
+	lives := netip.MustParsePrefix("10.9.8.0/21")
+	for end := time.Now().Add(8 * time.Second); ; time.Sleep(time.Millisecond) {
+		unsettled := 0
+		for a := netip.MustParseAddr("10.9.8.0"); a != netip.MustParseAddr("10.9.24.0"); a = a.Next() {
+			state, mac, _, err := n.Inquire(r, a, time.Minute)
+			check(t, err)
+			switch {
+			case state == Reachable && lives.Contains(a) && mac == want, state == Failed && !lives.Contains(a):
+			case state == Reachable, state == Failed:
+				t.Fatalf("%v is %v, %x", a, state, mac)
+			default:
+				unsettled++
+			}
+		}
+		if unsettled == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d neighbours are neither known nor failed", unsettled)
+		}
+	}
+}

@@ -1,0 +1,75 @@
+//go:build linux && !android
+
+package scan
+
+import (
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rawshake/rawshake"
+	"github.com/rawshake/rawshake/internal/engine"
+	"github.com/rawshake/rawshake/internal/lab"
+	"github.com/rawshake/rawshake/match"
+)
+
+// A scan of a network on the link, of which a part lives: whole frames leave for those alone, each with its own link address, and the
+// others have their verdict without a SYN, thousands at a time. The kernel's table, which holds 1024 for the whole machine, stays out
+// of it.
+func TestLabNeighbours(t *testing.T) {
+	for name, c := range map[string]struct{ network, lives string }{
+		"v4": {"10.130.0.0/20", "10.130.0.0/21"},
+		"v6": {"fd81::/118", "fd81::/120"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lives := netip.MustParsePrefix(c.lives)
+			lab.Test(t, lab.Topology{Prefixes: map[string][]netip.Prefix{"peer": {lives}}}, func(t *testing.T, n *lab.Net) {
+				n.Prober().AddRoute(t, lab.Route{To: netip.MustParsePrefix(c.network), Device: "eth0", Metric: 1})
+				n.Prober().DelRoute(t, lab.Route{To: lives, Via: n.Host("peer").Addr(lives.Addr().Is6())})
+				if lives.Addr().Is6() { // the kernel answers for addresses of an interface only
+					for a := lives.Addr(); lives.Contains(a); a = a.Next() {
+						n.Host("peer").AddAddress(t, "eth0", netip.PrefixFrom(a, 128))
+					}
+				}
+				peer := n.Host("peer").Respond(t, lab.Responder{Mixed: true})
+				all := space(t, "80", c.network)
+				began := time.Now()
+				wrong := 0
+				_, totals := scanAll(t, Config{Targets: all, Rate: -1, Timeout: time.Second, Lanes: 2}, func(v *engine.Verdict) {
+					state, reason := stateOf[lab.MixedFate(v.Target)], v.Reason
+					if !lives.Contains(v.Target.Addr()) {
+						state, reason = match.Unreachable, match.NoNeighbour
+					}
+					if v.State != state || v.Reason != reason {
+						if wrong++; wrong < 5 {
+							t.Errorf("%v is %v %v, want %v %v", v.Target, v.State, v.Reason, state, reason)
+						}
+					}
+				})
+				counters := peer.Counters(t)
+				t.Logf("%v: %+v; the peer saw %+v", time.Since(began), totals, counters)
+				if totals.SendErrors > 0 || counters.SYN != totals.SYNSent || counters.RST != totals.Verdicts[match.Open] {
+					t.Errorf("sent %+v, the peer saw %+v", totals, counters)
+				}
+				if table, _ := os.ReadFile("/proc/net/arp"); strings.Contains(string(table), "10.130.") {
+					t.Errorf("in the kernel's table:\n%s", table)
+				}
+			})
+		})
+	}
+}
+
+// The layer of raw IP sockets has the kernel ask. It finds the same.
+func TestLabNeighboursByKernel(t *testing.T) {
+	lives := netip.MustParsePrefix("10.130.0.0/25")
+	lab.Test(t, lab.Topology{Prefixes: map[string][]netip.Prefix{"peer": {lives}}}, func(t *testing.T, n *lab.Net) {
+		n.Prober().AddRoute(t, lab.Route{To: netip.MustParsePrefix("10.130.0.0/24"), Device: "eth0", Metric: 1})
+		n.Prober().DelRoute(t, lab.Route{To: lives, Via: n.Host("peer").V4})
+		n.Host("peer").Respond(t, lab.Responder{})
+		g := groups{t, map[netip.Prefix]string{lives: "alive", netip.MustParsePrefix("10.130.0.128/25"): "dead"}, map[string]int{}}
+		scanAll(t, Config{Targets: space(t, "80", "10.130.0.0/24"), Rate: -1, Timeout: 4500 * ms, Layer: rawshake.LayerIP}, g.each)
+		g.want(map[string]int{"alive open syn-ack": 128, "dead unreachable no-neighbour": 128})
+	})
+}
