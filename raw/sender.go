@@ -112,6 +112,7 @@ const pendingTries = 3
 // that place: EAGAIN means that the socket's send buffer is full, ENOBUFS that
 // the interface or the neighbour table is, both pass; EPERM that the local
 // firewall refused the packet; the errors of routing are those of connect(2).
+// Over IPv6 a full neighbour table is EINVAL, like a route into a black hole.
 func (s *Sender) Send(from, to int) (sent int, err error) {
 	at, tries := from, 0
 	for at < to {

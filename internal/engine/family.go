@@ -19,6 +19,8 @@ type family[A match.Addr] struct {
 	first   queue[match.ID] // probes whose first attempt does, after those
 	waiting queue[match.ID] // probes whose next attempt waits for a source port
 	six     bool
+
+	crowdedAt time.Duration // when the kernel last had no room for a neighbour more
 }
 
 func (f *family[A]) queued() int { return f.later.len() + f.first.len() }

@@ -4,6 +4,8 @@ package engine
 
 import (
 	"net/netip"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/rawshake/rawshake/match"
@@ -18,6 +20,8 @@ const (
 	reviewEvery   = 20 * time.Millisecond
 	believeFor    = 20 * time.Millisecond // how long what the kernel said of a path is believed
 	givenUp       = 5 * time.Second       // when the kernel has surely given up: it asks three times, a second apart
+	crowdedEvery  = 5 * time.Millisecond  // how long a full table of neighbours is not tried again
+	crowdedFor    = time.Second           // how long it is taken for what holds up those that wait
 )
 
 // health is how far packets get on a path before anybody else has them.
@@ -61,33 +65,55 @@ type hop struct {
 	addr netip.Addr
 }
 
+// hopOf returns the next hop towards dst.
+func hopOf(path *outlet, dst netip.Addr) hop {
+	if path.Gateway.IsValid() {
+		dst = path.Gateway
+	}
+	return hop{path.Path, dst}
+}
+
 // wait is what waits for a hop, and since when the last of it does.
 type wait struct {
 	packets []Ticket // by their probes, which may be over
 	since   time.Duration
 }
 
-// admit reports whether a packet may be sent towards dst now, and notes it if it will have to wait in the kernel.
-func (n *neighbours) admit(s *Shard, path *outlet, dst netip.Addr, probe Ticket) bool {
+// admit reports whether a packet may be sent towards dst now, and notes it if it will have to wait in the kernel. Crowded tells that the
+// kernel has just had no room for a hop that it does not know.
+func (n *neighbours) admit(s *Shard, path *outlet, dst netip.Addr, probe Ticket, crowded bool) bool {
 	if h := s.health(path, dst); h == healthy || h == linkDown {
 		return true
 	}
-	if n.total >= maxUnresolved {
+	if crowded || n.total >= maxUnresolved {
 		return false
 	}
 	if n.waiting == nil {
 		n.waiting = make(map[hop]wait)
 	}
-	if path.Gateway.IsValid() {
-		dst = path.Gateway
-	}
-	h := hop{path.Path, dst}
+	h := hopOf(path, dst)
 	if s.cfg.Once && len(n.waiting[h].packets) >= maxForHop {
 		return false
 	}
 	n.waiting[h] = wait{append(n.waiting[h].packets, probe), s.at}
 	n.total++
 	return true
+}
+
+// forget takes back what was noted of a packet that the kernel did not keep.
+func (n *neighbours) forget(path *outlet, dst netip.Addr, probe Ticket) {
+	h := hopOf(path, dst)
+	w := n.waiting[h]
+	i := slices.Index(w.packets, probe)
+	if i < 0 {
+		return
+	}
+	n.total--
+	if w.packets = slices.Delete(w.packets, i, i+1); len(w.packets) > 0 {
+		n.waiting[h] = w
+	} else {
+		delete(n.waiting, h)
+	}
 }
 
 // review forgets the packets that wait no longer: their neighbour answered, or the kernel gave it up and dropped them. Who
@@ -133,3 +159,19 @@ func (f *family[A]) strand(h hop, id match.ID) {
 		f.settle(id, s, f.stranded(path))
 	}
 }
+
+// crowdedOut reports whether a packet was refused because the kernel has no room for its next hop in the table of neighbours. Over IPv6 it
+// says EINVAL then (ip6_finish_output2 in net/ipv6/ip6_output.c), as it does of a route that leads nowhere.
+func (f *family[A]) crowdedOut(s *match.Slot[A], path *outlet, err error) bool {
+	switch {
+	case err == syscall.ENOBUFS:
+		return f.health(path, s.Addr()) == hopUnknown
+	case err == syscall.EINVAL && f.six && (path.OnLink || path.Gateway.IsValid()):
+		_, err := f.wire.Path(f.target(s).Addr())
+		return err == nil
+	}
+	return false
+}
+
+// crowded reports whether there was no room for a neighbour within the last d.
+func (f *family[A]) crowded(d time.Duration) bool { return f.at-f.crowdedAt < d }

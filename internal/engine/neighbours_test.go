@@ -188,3 +188,78 @@ func TestKnownNeighboursPass(t *testing.T) {
 		start(t.Context(), f, netip.AddrPortFrom(alive.Addr(), 80), time.Second).want(t, match.Open, match.SYNACK, 10*ms)
 	})
 }
+
+// While the kernel's table of neighbours is full, who needs a place in it waits, and is unsent if its time is over. What was refused waits
+// nowhere, so it holds nobody up.
+func TestNeighbourTableFull(t *testing.T) {
+	const room = 1500 * ms
+	for _, onLink := range []bool{true, false} {
+		families(t, func(t *testing.T, target netip.AddrPort) {
+			w := neighbourTest(onLink, target, func(at time.Duration) engine.Neighbour {
+				if at < room {
+					return engine.NeighbourUnknown
+				}
+				return engine.NeighbourKnown
+			})
+			began := time.Now()
+			tries := 0
+			w.SendErr = func([]byte) error {
+				switch tries++; {
+				case time.Since(began) >= room:
+					return nil
+				case target.Addr().Is6():
+					return syscall.EINVAL
+				}
+				return syscall.ENOBUFS
+			}
+			losses := 0
+			f := open(t, w, func(c *engine.Config) { c.OnLoss = func(time.Duration) { losses++ } })
+			var hasty, patient []*pending
+			for i, target := range many(target, 500) {
+				hasty = append(hasty, start(t.Context(), f, target, time.Second))
+				if i%100 == 0 {
+					patient = append(patient, start(t.Context(), f, nth(target, 1000), 5*time.Second))
+				}
+			}
+			for _, p := range hasty {
+				p.want(t, match.Unsent, match.NoBuffers, time.Second)
+				wantLocal(t, p.v, p.v.Target, match.Unsent, match.NoBuffers, syscall.ENOBUFS)
+			}
+			if tries < 50 || tries > 200*engine.BatchSize || losses != 0 {
+				t.Errorf("%d packets tried in a second, told of %d losses", tries, losses)
+			}
+			for _, p := range patient {
+				if <-p.done; p.v.State != match.Open || p.v.Attempt != 0 || p.took < room || p.took > room+30*ms {
+					t.Errorf("%v is %v %v in attempt %d after %v", p.v.Target, p.v.State, p.v.Reason, p.v.Attempt, p.took)
+				}
+			}
+			wantSent(t, w, len(patient), len(patient))
+		})
+	}
+}
+
+// Packets that are refused, by whatever, wait for no link address.
+func TestRefusedWaitNowhere(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		good := nth(target, 1000)
+		w := neighbourTest(true, target, func(time.Duration) engine.Neighbour { return engine.NeighbourUnknown })
+		w.SendErr = func(pkt []byte) error {
+			if s, _ := wiretest.Parse(pkt); s.To != good {
+				return syscall.EPERM
+			}
+			return nil
+		}
+		f := open(t, w, nil)
+		began := time.Now()
+		for v := range verdicts(t, f, many(target, 300), time.Second) {
+			if v.State != match.Unsent || v.Reason != match.LocalFirewall {
+				t.Errorf("%v is %v %v", v.Target, v.State, v.Reason)
+			}
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("after %v", took)
+		}
+		check(t, probe(t, f, good, 100*ms), match.Unsent, match.Unresolved, 0, 0)
+		wantSent(t, w, 1, 0)
+	})
+}

@@ -109,8 +109,12 @@ func (f *family[A]) clear(id match.ID, s *match.Slot[A], path *outlet, target ne
 	if path.Asks {
 		return port, f.inquire(id, s, path, port)
 	}
-	if !f.unresolved.admit(f.Shard, path, target.Addr(), Ticket{id, f.six}) {
-		f.postpone(id, s, port, match.Unresolved, 10)
+	if !f.unresolved.admit(f.Shard, path, target.Addr(), Ticket{id, f.six}, f.crowded(crowdedEvery)) {
+		why := match.Unresolved
+		if f.crowded(crowdedFor) {
+			why = match.NoBuffers
+		}
+		f.postpone(id, s, port, why, 10)
 		return 0, false
 	}
 	return port, true
@@ -296,13 +300,22 @@ func (s *Shard) refused(b *batch, i int, err error) {
 
 func (f *family[A]) refused(id match.ID, err error) {
 	s := f.table.Slot(id)
+	path := f.paths[s.Path()]
+	f.unresolved.forget(path, s.Addr(), Ticket{id, f.six})
 	state, reason, errno := localError(err)
-	up := f.wire.LinkUp(f.paths[s.Path()].Path)
+	up := f.wire.LinkUp(path.Path)
 	first := !s.Is(match.FlagSent)
 	if first {
 		f.holding(s, 1)
 	}
 	switch {
+	case f.crowdedOut(s, path, err):
+		f.crowdedAt = f.at
+		if !first {
+			s.Set(match.FlagDropped) // as below
+		}
+		f.postpone(id, s, s.PortIndex(), match.NoBuffers, 10)
+		return
 	case ofNetwork(errno) && f.lost(f.target(s).Addr(), errno):
 		f.postpone(id, s, s.PortIndex(), match.LinkDown, 1)
 		return

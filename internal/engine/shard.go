@@ -104,8 +104,8 @@ func New(cfg Config, wire Wire, sink Sink) (*Shard, error) {
 	for _, snd := range wire.Senders() {
 		s.out = append(s.out, batch{sender: snd})
 	}
-	s.v4 = family[[4]byte]{Shard: s, table: match.NewTable[[4]byte](cfg.Limit)}
-	s.v6 = family[[16]byte]{Shard: s, table: match.NewTable[[16]byte](cfg.Limit), six: true}
+	s.v4 = family[[4]byte]{Shard: s, table: match.NewTable[[4]byte](cfg.Limit), crowdedAt: -time.Hour}
+	s.v6 = family[[16]byte]{Shard: s, table: match.NewTable[[16]byte](cfg.Limit), crowdedAt: -time.Hour, six: true}
 	s.onReply = s.arrive
 	s.drops = wire.Drops()
 	s.Refresh()
