@@ -91,9 +91,8 @@ func TestLabUnresolved(t *testing.T) {
 }
 
 // TestLabNeighbourTable probes many dead neighbours beside hosts that live: these are found at once all the same, and the dead
-// ones that the kernel had time to ask for are told from those that it had not. Its table is not full then: the size of that
-// (net.ipv4.neigh.default.gc_thresh3) is one for all namespaces and may be set in the first alone, where tests change nothing. The
-// ENOBUFS that a full one gives comes from a wire in memory, in TestNoBuffers of internal/engine.
+// ones that the kernel had time to ask for are told from those that it had not. Its table is not full then; see
+// TestLabNeighbourTableFull.
 func TestLabNeighbourTable(t *testing.T) {
 	t.Parallel()
 	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {

@@ -3,7 +3,10 @@
 package scan
 
 import (
+	"cmp"
+	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +52,56 @@ func TestLabNoBuffers(t *testing.T) {
 			t.Errorf("%d of %d found, %d send errors, slowed down %d times", totals.Verdicts[match.Open], all.Size(), totals.SendErrors, s.Backoff().Drops)
 		}
 	})
+}
+
+// The kernel has no room for one more neighbour for three seconds: a scan waits for that, and in the end every target is found. Whole
+// frames take no room for their gateways.
+func TestLabNeighbourTableFull(t *testing.T) {
+	for _, layer := range []rawshake.Layer{rawshake.LayerIP, rawshake.LayerEthernet} {
+		t.Run(layer.String(), func(t *testing.T) {
+			both(t, 9, func(t *testing.T, n *lab.Net, prefix string) {
+				far := netip.MustParsePrefix(prefix)
+				near := n.Host("peer").Addr(far.Addr().Is6())
+				n.Host("peer").Respond(t, lab.Responder{})
+				c := Config{Targets: space(t, "80", prefix, near.String()), Layer: layer, Timeout: 500 * ms}
+				for tries := 1; !testCrowded(t, n.Prober(), c, near); tries++ {
+					if tries == 5 {
+						t.Fatal("other programs make room in the table of neighbours")
+					}
+				}
+			})
+		})
+	}
+}
+
+// testCrowded reports whether there was no room for the neighbour for a second.
+func testCrowded(t *testing.T, prober *lab.Host, c Config, near netip.Addr) bool {
+	prober.CrowdNeighbours(t, near.Is6())
+	room := time.Now().Add(time.Second)
+	known := make(chan bool)
+	time.AfterFunc(time.Until(room), func() { known <- prober.Knows(t, near) })
+	var found []engine.Verdict
+	scanAll(t, c, func(v *engine.Verdict) {
+		if v.State != match.Open {
+			t.Errorf("%v is %v, %v", v.Target, v.State, v.Reason)
+		}
+		found = append(found, *v)
+	})
+	if <-known {
+		return false
+	}
+	slices.SortFunc(found, func(a, b engine.Verdict) int { return cmp.Compare(a.Time, b.Time) })
+	first, last := found[0], found[len(found)-1]
+	early := time.Unix(0, first.Time).Before(room)
+	switch {
+	case time.Unix(0, last.Time).Before(room):
+		t.Errorf("%v was found without room", last.Target)
+	case c.Layer == rawshake.LayerIP && early:
+		t.Errorf("%v was found without room", first.Target)
+	case c.Layer == rawshake.LayerEthernet && (last.Target.Addr() != near || !early):
+		t.Errorf("whole frames waited for room: first %v, last %v", first.Target, last.Target)
+	}
+	return true
 }
 
 // clogVariable has TestLabClog clog eth0, or free it.

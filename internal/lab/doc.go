@@ -46,7 +46,8 @@
 //   - A function: [Host.Script] takes the TCP stack of a host away and hands each packet to Go, which may forge any answer, late,
 //     twice or wrong.
 //   - A BPF program: [Host.Respond] answers every address and port at millions of SYNs a second.
-//   - [Host.Lose] loses packets on their way in and out, repeatably; [Host.Deafen] has an interface take nothing in.
+//   - [Host.Lose] loses packets on their way in and out, repeatably; [Host.Deafen] has an interface take nothing in;
+//     [Host.CrowdNeighbours] leaves a host's kernel no room for neighbours.
 //
 // # What is measured
 //

@@ -71,6 +71,8 @@ func operations() map[string]operation {
 		"route":      op(opRoute),
 		"rule":       op(opRule),
 		"neighbours": op(opNeighbours),
+		"crowd":      op(opCrowd),
+		"knows":      op(opKnows),
 		"start":      op(opStart),
 		"signal":     op(opSignal),
 	}
