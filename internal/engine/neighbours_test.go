@@ -4,6 +4,7 @@ package engine_test
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -202,9 +203,9 @@ func TestNeighbourTableFull(t *testing.T) {
 				return engine.NeighbourKnown
 			})
 			began := time.Now()
-			tries := 0
+			var tries atomic.Int32
 			w.SendErr = func([]byte) error {
-				switch tries++; {
+				switch tries.Add(1); {
 				case time.Since(began) >= room:
 					return nil
 				case target.Addr().Is6():
@@ -212,8 +213,8 @@ func TestNeighbourTableFull(t *testing.T) {
 				}
 				return syscall.ENOBUFS
 			}
-			losses := 0
-			f := open(t, w, func(c *engine.Config) { c.OnLoss = func(time.Duration) { losses++ } })
+			var losses atomic.Int32
+			f := open(t, w, func(c *engine.Config) { c.OnLoss = func(time.Duration) { losses.Add(1) } })
 			var hasty, patient []*pending
 			for i, target := range many(target, 500) {
 				hasty = append(hasty, start(t.Context(), f, target, time.Second))
@@ -225,8 +226,8 @@ func TestNeighbourTableFull(t *testing.T) {
 				p.want(t, match.Unsent, match.NoBuffers, time.Second)
 				wantLocal(t, p.v, p.v.Target, match.Unsent, match.NoBuffers, syscall.ENOBUFS)
 			}
-			if tries < 50 || tries > 200*engine.BatchSize || losses != 0 {
-				t.Errorf("%d packets tried in a second, told of %d losses", tries, losses)
+			if n := tries.Load(); n < 50 || n > 200*engine.BatchSize || losses.Load() != 0 {
+				t.Errorf("%d packets tried in a second, told of %d losses", n, losses.Load())
 			}
 			for _, p := range patient {
 				if <-p.done; p.v.State != match.Open || p.v.Attempt != 0 || p.took < room || p.took > room+30*ms {
