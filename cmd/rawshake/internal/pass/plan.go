@@ -121,6 +121,9 @@ func (p plan) consent() error {
 
 // share is the part of all targets that is still to be gone through: an even sample.
 func (p plan) share() float64 {
+	if p.size == 0 {
+		return 0
+	}
 	part := float64(p.size) / float64(p.set.Size())
 	if p.Resume != nil && p.Resume.Run.Targets > 0 {
 		part *= 1 - float64(p.Resume.Run.Done())/float64(p.Resume.Run.Targets)

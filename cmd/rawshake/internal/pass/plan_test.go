@@ -46,6 +46,7 @@ func TestDuration(t *testing.T) {
 		{func(o *Options, _ *plan) { o.Resume = goingOn(0, 0) }, "10.2s if everything answers, 22.0s if nothing does"}, // killed at once
 		{func(_ *Options, p *plan) { p.size = 1 << 48; p.rate = 1e6 }, "3257 days and 19 hours if everything answers, 9320 days and 16 hours if nothing does"},
 		{func(_ *Options, p *plan) { p.size = 1 << 48; p.rate = 1 }, "8919404 years if everything answers, 17838808 years if nothing does"},
+		{func(_ *Options, p *plan) { p.set.Space, p.size = space(t), 0 }, "under 0.1s if everything answers, under 0.1s if nothing does"}, // no address
 	} {
 		if got := testPlan(t, test.change).duration(); got != test.want {
 			t.Errorf("%q, want %q", got, test.want)
