@@ -64,7 +64,7 @@ type Config struct {
 	// Scope, if not nil, is asked for the destination of every packet, RST included.
 	Scope func(netip.Addr) bool
 
-	// Lanes is how many threads send and receive. If zero, one for low rates, else one for each CPU, at most 8.
+	// Lanes is how many threads send and receive. If zero, one for low rates, else one for each CPU, at most 8 and MaxInFlight.
 	Lanes int
 	// RingFrames is how many packets each receive ring holds. If zero, 16384.
 	RingFrames int
@@ -94,7 +94,7 @@ func (c Config) lanes() int {
 	case c.rate() > 0 && c.rate() <= oneLane:
 		return 1
 	}
-	return max(1, min(runtime.GOMAXPROCS(0), 8))
+	return max(1, min(runtime.GOMAXPROCS(0), 8, c.inFlight()))
 }
 
 // rate returns the packets a second in force; 0 means no limit.

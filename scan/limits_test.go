@@ -237,6 +237,17 @@ func TestMaxInFlight(t *testing.T) {
 	}
 }
 
+// There are no more lanes than targets may be on their way.
+func TestOneInFlight(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := Config{Targets: space(t, "80", "198.18.0.0/29"), Rate: -1, MaxInFlight: 1, Attempts: 1, Timeout: time.Second}
+		began := time.Now()
+		if _, s := run(t, c, silently()); s.Totals().Verdicts[match.Filtered] != 8 || time.Since(began) < 8*time.Second {
+			t.Errorf("%+v after %v", s.Totals(), time.Since(began))
+		}
+	})
+}
+
 // The scope is asked for every packet: a target outside gets none, and one that leaves the scope gets no more, not even a RST.
 func TestScope(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"github.com/rawshake/rawshake/cmd/rawshake/internal/pass"
 	"github.com/rawshake/rawshake/cmd/rawshake/internal/term"
 	"github.com/rawshake/rawshake/craft"
+	"github.com/rawshake/rawshake/match"
 	"github.com/rawshake/rawshake/scan"
 	"github.com/rawshake/rawshake/scan/checkpoint"
 	"github.com/rawshake/rawshake/scan/filter"
@@ -52,7 +53,7 @@ type scanFlags struct {
 func newScanFlags() *scanFlags {
 	return &scanFlags{
 		rate:        "10k",
-		maxInFlight: bounded{value: scan.DefaultInFlight, least: 1, most: 1 << 26},
+		maxInFlight: bounded{value: scan.DefaultInFlight, least: 1, most: match.MaxSlots},
 		attempts:    bounded{value: scan.DefaultAttempts, least: 1, most: rawshake.MaxAttempts},
 		timeout:     positive(scan.DefaultTimeout),
 		outageWait:  patience(scan.DefaultOutage),

@@ -31,6 +31,7 @@ func TestScanUsageErrors(t *testing.T) {
 		{"-p 80 127.0.0.1 --per-host-rate 10m", []string{"--per-host-rate", "capital M"}},
 		{"-p 80 127.0.0.1 --attempts 17", []string{"--attempts", "from 1 to 15"}},
 		{"-p 80 127.0.0.1 --max-inflight 0", []string{"--max-inflight", "from 1"}},
+		{"-p 80 127.0.0.1 --max-inflight 4194305", []string{"--max-inflight", "to 4194304"}}, // what one lane holds
 		{"-p 80 127.0.0.1 -t 3", []string{"--timeout", "unit"}},
 		{"-p 80 127.0.0.1 --ttl 0", []string{"--ttl", "from 1 to 255"}},
 		{"-p 80 127.0.0.1 --tos 256", []string{"--tos", "from 0 to 255"}},

@@ -37,6 +37,10 @@ func newPlan(o *Options, set *targets.Set) (p plan, err error) {
 		if err := o.Resume.Check(p.hash); err != nil {
 			return p, exit.Usagef("--resume: %w", err)
 		}
+		if n := len(o.Resume.Lanes); o.MaxInFlight < n {
+			return p, exit.Usagef("--max-inflight %d: the scan began with %d threads, each of which has a target on its way: give %d or more",
+				o.MaxInFlight, n, n)
+		}
 	}
 	if err := p.readRates(); err != nil {
 		return p, exit.With(exit.Usage, err)

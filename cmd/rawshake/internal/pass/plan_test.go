@@ -4,6 +4,7 @@ package pass
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,6 +58,20 @@ func TestDuration(t *testing.T) {
 // goingOn is the checkpoint of a scan that is so far.
 func goingOn(done, targets uint64) *checkpoint.Checkpoint {
 	return &checkpoint.Checkpoint{Run: record.Run{Filtered: done, Targets: targets}}
+}
+
+// TestFewerThanThreads: a scan goes on with the threads that it began with, each of which has a target on its way.
+func TestFewerThanThreads(t *testing.T) {
+	set := &targets.Set{Space: space(t, "10.0.0.0/24:80")}
+	o := &Options{Rate: "max", MaxInFlight: 1, Resume: &checkpoint.Checkpoint{Hash: hashOf(set, nil), Lanes: make([]checkpoint.Lane, 2)}}
+	_, err := newPlan(o, set)
+	if err == nil || exit.Of(err) != exit.Usage || !strings.HasPrefix(err.Error(), "--max-inflight 1: the scan began with 2 threads") {
+		t.Errorf("error %v", err)
+	}
+	o.MaxInFlight = 2
+	if _, err := newPlan(o, set); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestCode: what could not be done outranks what was found.
