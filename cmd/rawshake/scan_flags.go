@@ -92,7 +92,7 @@ func (f *scanFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.progress, "progress", "auto", "bar, log (a line each 10 s), off, or auto: bar on a terminal, else log")
 	flags.StringVar(&f.checkpoint, "checkpoint", "", "file that the state is saved to, or off (default: the first output's name and .checkpoint)")
 	flags.Var(&f.saveEvery, "checkpoint-every", "time between two checkpoints; what was found after the last is asked again after a kill")
-	flags.StringVar(&f.resume, "resume", "", "go on with the scan of this checkpoint, with its targets and flags; --rate, --per-host-rate, --per-net-rate, --max-inflight and --fail-on may be others")
+	flags.StringVar(&f.resume, "resume", "", "go on with the scan of this checkpoint, with its targets and flags; others may be given to --rate, --per-host-rate, --per-net-rate, --max-inflight, --outage-wait, --checkpoint-every and --fail-on")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "show targets, rate, time and routes, and send nothing")
 	flags.BoolVarP(&f.yes, "yes", "y", false, "start even a scan of more than 2^20 targets from a terminal")
 	flags.StringVar(&f.color, "color", "auto", "auto, always or never; NO_COLOR is honoured")

@@ -33,11 +33,11 @@ func TestLabScanOutage(t *testing.T) {
 				if done := len(s.records); s.run.Complete || done == 0 || done >= 2048 || s.run.Unsent+s.run.Unreachable+s.run.Filtered > 0 {
 					t.Errorf("%d records, %+v", done, s.run)
 				}
-				again := scanIn(t, dir, "--resume", "x.jsonl.checkpoint", "--outage-wait", "300ms")
+				again := scanIn(t, dir, "--resume", "x.jsonl.checkpoint")
 				again.want(t, 5)
 				contains(t, again.stderr, "waited 300ms for our side of the network: ")
 
-				cmd, _, _ := command(t, nil, "scan", "--progress", "off", "--resume", "x.jsonl.checkpoint")
+				cmd, _, _ := command(t, nil, "scan", "--progress", "off", "--resume", "x.jsonl.checkpoint", "--outage-wait", "30s")
 				stderr, err := os.Create(filepath.Join(dir, "stderr"))
 				if err != nil {
 					t.Fatal(err)

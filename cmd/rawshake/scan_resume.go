@@ -19,10 +19,10 @@ import (
 )
 
 // momentary are the flags that belong to one run of the command, not to the scan.
-var momentary = []string{"resume", "checkpoint", "checkpoint-every", "outage-wait", "progress", "color", "dry-run", "yes", "help"}
+var momentary = []string{"resume", "checkpoint", "progress", "color", "dry-run", "yes", "help"}
 
-// adjustable are the flags of a scan that change neither what is asked nor what is recorded: it may go on with others.
-var adjustable = []string{"rate", "per-host-rate", "per-net-rate", "max-inflight", "fail-on"}
+// adjustable are the flags of a scan that change neither its targets nor its outputs: it may go on with others.
+var adjustable = []string{"rate", "per-host-rate", "per-net-rate", "max-inflight", "outage-wait", "checkpoint-every", "fail-on"}
 
 // lasting leaves out what is adjustable.
 func lasting(all checkpoint.Options) checkpoint.Options {

@@ -218,7 +218,7 @@ func TestLabScanResumeRefused(t *testing.T) {
 		before := readFile(t, dir, "x.jsonl")
 		for _, test := range []struct{ args, list, scope, says string }{
 			{"--resume x.jsonl.checkpoint -t 9s", list, scope, "--timeout is not given in the checkpoint and \"9s\" here: a resumed scan keeps its options"},
-			{"--resume x.jsonl.checkpoint -t 9s", list, scope, "Others may be given only to --rate, --per-host-rate, --per-net-rate, --max-inflight, --fail-on\n"},
+			{"--resume x.jsonl.checkpoint -t 9s", list, scope, "Others may be given only to --rate, --per-host-rate, --per-net-rate, --max-inflight, --outage-wait, --checkpoint-every, --fail-on\n"},
 			{"--resume x.jsonl.checkpoint -o y.jsonl", list, scope, "--output is"},
 			{"--resume x.jsonl.checkpoint 10.130.0.0/28", list, scope, "a resumed scan keeps its targets"},
 			{"--resume x.jsonl.checkpoint", list + "10.128.1.1\n", scope, "a target, exclude or scope file may have changed"},
@@ -248,10 +248,12 @@ func TestLabScanResumeFaster(t *testing.T) {
 	lab.Test(t, wide, func(t *testing.T, n *lab.Net) {
 		n.Host("peer").Respond(t, lab.Responder{})
 		dir := t.TempDir()
-		interrupted(t, dir, "x.jsonl", 3000, "10.128.0.0/24", "-p", "80", "--rate", "50", "--per-net-rate", "40", "-o", "x.jsonl")
+		interrupted(t, dir, "x.jsonl", 3000, "10.128.0.0/24", "-p", "80", "--rate", "50", "--per-net-rate", "40", "-o", "x.jsonl",
+			"--checkpoint-every", "70ms", "--outage-wait", "0s")
 		interrupted(t, dir, "x.jsonl", 20_000, "--resume", "x.jsonl.checkpoint", "--rate", "200", "--per-net-rate", "max", "--per-host-rate", "9",
 			"--max-inflight", "77", "--fail-on", "open")
-		contains(t, readFile(t, dir, "x.jsonl.checkpoint"), `"rate":["200"]`, `"per-net-rate":["max"]`, `"per-host-rate":["9"]`, `"max-inflight":["77"]`)
+		contains(t, readFile(t, dir, "x.jsonl.checkpoint"), `"rate":["200"]`, `"per-net-rate":["max"]`, `"per-host-rate":["9"]`, `"max-inflight":["77"]`,
+			`"checkpoint-every":["70ms"]`, `"outage-wait":["0s"]`)
 		scanIn(t, dir, "--resume", "x.jsonl.checkpoint").want(t, 1)
 		if s := readScan(t, readFile(t, dir, "x.jsonl")); s.run.Open != 256 || len(s.records) != 256 || !s.run.Complete {
 			t.Errorf("%d records, %+v", len(s.records), s.run)
