@@ -62,7 +62,8 @@ func reference(r Record) jsonResult {
 		us := float64(r.RTT) / 1000
 		j.RTT = &us
 	}
-	if lookedUp := r.Reason == match.NoRoute && !r.Source.IsValid(); r.State != match.Unsent && !lookedUp {
+	lookedUp := (r.Reason == match.NoRoute || r.Reason == match.NoNeighbour) && !r.Source.IsValid()
+	if r.State != match.Unsent && !lookedUp {
 		j.Attempt = &r.Attempt
 	}
 	if r.TTL > 0 && (r.State == match.Open || r.State == match.Closed) {
@@ -148,6 +149,8 @@ var samples = []struct {
 		Target: addrPort("203.0.113.9:80"), State: match.Unreachable, Reason: match.NoRoute, Attempt: 1, Source: addrPort("192.0.2.10:40123"),
 	}, `{"v":1,"type":"result","target":"203.0.113.9:80","addr":"203.0.113.9","port":80,"state":"unreachable","reason":"no-route",` +
 		`"attempt":1,"src":"192.0.2.10:40123"}`},
+	{"no neighbour", Record{Target: addrPort("192.0.2.99:80"), State: match.Unreachable, Reason: match.NoNeighbour, Method: "raw"},
+		`{"v":1,"type":"result","target":"192.0.2.99:80","addr":"192.0.2.99","port":80,"state":"unreachable","reason":"no-neighbour","method":"raw"}`},
 }
 
 func TestRecordJSON(t *testing.T) {

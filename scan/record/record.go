@@ -64,7 +64,8 @@ func (r *Record) present() fieldSet {
 	s := fieldSet(1 << FieldState)
 	s = s.add(FieldTime, !r.Time.IsZero()).add(FieldTarget, asked || r.Name != "").add(FieldAddr, asked).add(FieldPort, asked || r.Target.Port() > 0)
 	s = s.add(FieldReason, r.Reason != match.NoReason).add(FieldError, r.Err != "")
-	sent := r.State != match.Unsent && (r.Reason != match.NoRoute || r.Source.IsValid()) // a way may also be lost after an attempt
+	lookedUp := r.Reason == match.NoRoute || r.Reason == match.NoNeighbour // before an attempt, where there was no source yet, or after one
+	sent := r.State != match.Unsent && (!lookedUp || r.Source.IsValid())
 	s = s.add(FieldRTT, r.RTT > 0).add(FieldAttempt, sent)
 	s = s.add(FieldTTL, r.TTL > 0).add(FieldWindow, segment).add(FieldMSS, r.MSS > 0).add(FieldOptions, r.Options != "")
 	s = s.add(FieldICMPType, icmp).add(FieldICMPCode, icmp).add(FieldResponder, icmp)
