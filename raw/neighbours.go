@@ -42,7 +42,15 @@ type neighbourKey struct {
 type neighbour struct {
 	neighbourKey
 	state NeighbourState
-	mac   [6]byte
+	linkAddress
+}
+
+// linkAddress is where the frames for a neighbour go. The kernel asks for none
+// that it was told by somebody: a static one, or one that a routing daemon
+// knows.
+type linkAddress struct {
+	mac  [6]byte
+	told bool
 }
 
 // Neighbours knows the link addresses of neighbours: those in the kernel's
@@ -53,7 +61,7 @@ type Neighbours struct {
 	monitor *monitor
 
 	mu     sync.RWMutex
-	usable map[neighbourKey][6]byte // the kernel's, by notice
+	usable map[neighbourKey]linkAddress // the kernel's, by notice
 	asked  *asked
 
 	generation atomic.Uint64
@@ -67,7 +75,7 @@ func (n *Neighbours) Generation() uint64 { return n.generation.Load() }
 
 // OpenNeighbours reads the kernel's table and follows its changes.
 func OpenNeighbours() (*Neighbours, error) {
-	n := &Neighbours{usable: map[neighbourKey][6]byte{}}
+	n := &Neighbours{usable: map[neighbourKey]linkAddress{}}
 	if err := n.open(); err != nil {
 		n.Close()
 		return nil, fmt.Errorf("raw: neighbours: %w", err)
@@ -85,10 +93,10 @@ func (n *Neighbours) open() (err error) {
 
 // read replaces what is known of the kernel's table.
 func (n *Neighbours) read() error {
-	usable := map[neighbourKey][6]byte{}
+	usable := map[neighbourKey]linkAddress{}
 	err := n.conn.dump(newRequest(unix.RTM_GETNEIGH, unix.NdMsg{}), func(m message) {
 		if e, ok := parseNeighbour(m); ok && e.state == Reachable {
-			usable[e.neighbourKey] = e.mac
+			usable[e.neighbourKey] = e.linkAddress
 		}
 	})
 	if err != nil {
@@ -110,7 +118,7 @@ func (n *Neighbours) notice(m message) {
 	defer n.mu.Unlock()
 	defer n.generation.Add(1)
 	if m.kind == unix.RTM_NEWNEIGH && e.state == Reachable {
-		n.usable[e.neighbourKey] = e.mac
+		n.usable[e.neighbourKey] = e.linkAddress
 	} else {
 		delete(n.usable, e.neighbourKey)
 	}
@@ -123,6 +131,7 @@ func parseNeighbour(m message) (neighbour, bool) {
 	e := neighbour{state: stateOf(h.State)}
 	e.ifindex, e.addr = int(h.Ifindex), attrs.addr(unix.NDA_DST)
 	copy(e.mac[:], attrs.find(unix.NDA_LLADDR))
+	e.told = h.State&(unix.NUD_PERMANENT|unix.NUD_NOARP) != 0 || h.Flags&unix.NTF_EXT_LEARNED != 0
 	ip := h.Family == unix.AF_INET || h.Family == unix.AF_INET6
 	return e, ip && h.Flags&unix.NTF_PROXY == 0 && e.addr.IsValid()
 }
@@ -178,16 +187,24 @@ func (n *Neighbours) Kernel(ifindex int, addr netip.Addr) NeighbourState {
 // known says what is known without asking: Failed, Reachable or Unknown.
 func (n *Neighbours) known(key neighbourKey) (state NeighbourState, mac [6]byte, own *asked) {
 	n.mu.RLock()
-	mac, ok := n.usable[key]
+	link, ok := n.usable[key]
 	own = n.asked
 	n.mu.RUnlock()
 	switch {
 	case own != nil && own.died(key, time.Now()):
 		return Failed, [6]byte{}, own
 	case ok:
-		return Reachable, mac, own
+		return Reachable, link.mac, own
 	}
-	return Unknown, mac, own
+	return Unknown, [6]byte{}, own
+}
+
+// told returns the link address that the kernel was told, if it was.
+func (n *Neighbours) told(key neighbourKey) ([6]byte, bool) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	link := n.usable[key]
+	return link.mac, link.told
 }
 
 // ask looks into the kernel's table.

@@ -15,15 +15,19 @@ import (
 // Reachable or Failed. r is the route to addr, whose source address and MAC it
 // asks with. asked says that a question left by this call.
 //
+// Of the kernel's table it takes what was put there by somebody, and asks for
+// all else: what the kernel has once learned it confirms when it sends there
+// itself, and frames go past it. Such an entry may be of a host that is gone,
+// or that has another MAC now.
+//
 // Who did not answer three questions, a second apart, is Failed, and with
 // each further call after believe since the last question is asked again: for
-// a second, that is Incomplete. What the kernel takes for failed is asked,
-// too. At most 10 000 questions leave in a second; those that must wait for
-// that are Unknown.
+// a second, that is Incomplete. At most 10 000 questions leave in a second;
+// those that must wait for that are Unknown.
 func (n *Neighbours) Inquire(r Route, addr netip.Addr, believe time.Duration) (state NeighbourState, mac [6]byte, asked bool, err error) {
 	key := neighbourKey{r.Interface, addr.Unmap().WithZone("")}
-	if state, mac, _ = n.known(key); state == Reachable {
-		return state, mac, false, nil
+	if mac, ok := n.told(key); ok {
+		return Reachable, mac, false, nil
 	}
 	own, err := n.asker()
 	if err != nil {

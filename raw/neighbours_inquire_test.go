@@ -3,6 +3,7 @@
 package raw
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -115,6 +116,57 @@ func TestLabInquire(t *testing.T) {
 		}
 		if time.Now().After(end) {
 			t.Fatalf("%d neighbours are neither known nor failed", unsettled)
+		}
+	}
+}
+
+// What the kernel has learned may be out of date: who lives is asked for the MAC that it has now, and who is gone is Failed. What the
+// kernel was told holds.
+func TestLabInquireBeyondTheKernel(t *testing.T) {
+	p := newPeer(t)
+	n := openTestNeighbours(t)
+	us := link(t, "va")
+	var want [6]byte
+	p.do(func() { copy(want[:], link(t, "vb").Attrs().HardwareAddr) })
+	old := [6]byte{2, 0, 0, 0, 0, 9}
+	for _, c := range []struct {
+		here, there netip.Addr
+		nud         string
+		state       NeighbourState
+		mac         [6]byte
+		asks        bool
+	}{
+		{here4, there4, "stale", Reachable, want, true},
+		{here6, there6, "reachable", Reachable, want, true},
+		{here4, netip.MustParseAddr("10.9.0.77"), "stale", Failed, [6]byte{}, true},
+		{here6, netip.MustParseAddr("fd09::77"), "stale", Failed, [6]byte{}, true},
+		{here4, netip.MustParseAddr("10.9.0.78"), "permanent", Reachable, old, false},
+		{here6, netip.MustParseAddr("fd09::78"), "noarp", Reachable, old, false},
+		{here6, netip.MustParseAddr("fd09::79"), "reachable extern_learn", Reachable, old, false},
+	} {
+		run(t, fmt.Sprintf("ip neigh replace %v lladdr 02:00:00:00:00:09 dev va nud %s", c.there, c.nud))
+		for end := time.Now().Add(time.Second); ; time.Sleep(time.Millisecond) {
+			if state, _, _ := n.known(neighbourKey{us.Attrs().Index, c.there}); state == Reachable {
+				break
+			} else if time.Now().After(end) {
+				t.Fatalf("%v: there is no notice of it", c.there)
+			}
+		}
+		r := Route{Interface: us.Attrs().Index, Source: c.here}
+		copy(r.SourceMAC[:], us.Attrs().HardwareAddr)
+		asks := 0
+		for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+			state, mac, asked, err := n.Inquire(r, c.there, time.Minute)
+			check(t, err)
+			if asked {
+				asks++
+			}
+			if settled := state == Reachable || state == Failed; settled || time.Now().After(end) {
+				if state != c.state || mac != c.mac || asks > 0 != c.asks {
+					t.Errorf("%v, %s: %v, %x after %d questions, want %v, %x", c.there, c.nud, state, mac, asks, c.state, c.mac)
+				}
+				break
+			}
 		}
 	}
 }

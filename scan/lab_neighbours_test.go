@@ -3,6 +3,7 @@
 package scan
 
 import (
+	"maps"
 	"net/netip"
 	"os"
 	"strings"
@@ -71,5 +72,33 @@ func TestLabNeighboursByKernel(t *testing.T) {
 		g := groups{t, map[netip.Prefix]string{lives: "alive", netip.MustParsePrefix("10.130.0.128/25"): "dead"}, map[string]int{}}
 		scanAll(t, Config{Targets: space(t, "80", "10.130.0.0/24"), Rate: -1, Timeout: 4500 * ms, Layer: rawshake.LayerIP}, g.each)
 		g.want(map[string]int{"alive open syn-ack": 128, "dead unreachable no-neighbour": 128})
+	})
+}
+
+// A neighbour that the kernel has spoken with and that is gone by now: frames go past the kernel, which would notice only then.
+func TestLabNeighbourGone(t *testing.T) {
+	t.Parallel()
+	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
+		peer := n.Host("peer")
+		all := space(t, "80", "10.77.1.50", "fd77:0:0:1::50")
+		want := map[match.State]int{match.Closed: 2}
+		verdicts := func(c Config) {
+			t.Helper()
+			got := map[match.State]int{}
+			scanAll(t, c, func(v *engine.Verdict) { got[v.State]++ })
+			if !maps.Equal(got, want) {
+				t.Errorf("layer %v: %v, want %v", c.Layer, got, want)
+			}
+		}
+		var undo []func()
+		for _, a := range []string{"10.77.1.50/24", "fd77:0:0:1::50/64"} {
+			undo = append(undo, peer.AddAddress(t, "eth0", netip.MustParsePrefix(a)))
+		}
+		verdicts(Config{Targets: all, Timeout: 4 * time.Second, Layer: rawshake.LayerIP})
+		for _, remove := range undo {
+			remove()
+		}
+		want = map[match.State]int{match.Unreachable: 2}
+		verdicts(Config{Targets: all, Timeout: time.Second})
 	})
 }
