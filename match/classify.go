@@ -4,7 +4,7 @@ import "github.com/rawshake/rawshake/craft"
 
 // Claims returns the ISNs of ours that a reply may be about, most likely first, and how many there are; none for a segment
 // that can answer no SYN. A SYN-ACK must acknowledge ISN+1, a RST ISN+1 or, from some stacks, ISN (RFC 9293 §3.10.7.3: a RST
-// without ACK is no answer to a SYN); an ICMP error quotes the ISN itself.
+// without ACK is no answer to a SYN, though passt of 2023 sends it); an ICMP error quotes the ISN itself.
 func Claims(r *craft.Reply) (isns [2]uint32, n int) {
 	switch {
 	case r.Kind == craft.SYNACK:

@@ -2,6 +2,8 @@ package match
 
 import (
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/rawshake/rawshake/craft"
@@ -93,6 +95,57 @@ func TestVerdict(t *testing.T) {
 					t.Errorf("ICMP of %v, type %d code %d means %v %v, want unreachable %v", c.responder, typ, code, state, reason, want)
 				}
 			}
+		}
+	}
+}
+
+type goldenVerdict struct {
+	named  string
+	state  State
+	reason Reason // NoReason: they answer no SYN
+}
+
+// goldenVerdicts says what golden packets mean, by what their names say; the first that fits counts.
+var goldenVerdicts = []goldenVerdict{
+	{"-synack", Open, SYNACK},
+	{"-first-fragment", Open, SYNACK},
+	{"-rstack", Closed, RST},
+	{"-rst-ack-is-isn", Closed, RST},
+	{"-address-unreachable", Unreachable, HostUnreachable},
+	{"-host-unreachable", Unreachable, HostUnreachable},
+	{"-net-unreachable", Unreachable, NetUnreachable},
+	{"-no-route", Unreachable, NetUnreachable},
+	{"-port-unreachable", Unreachable, PortUnreachable},
+	{"-admin-prohibited", Unreachable, AdminProhibited},
+	{"-fragmentation-needed", Unreachable, FragmentationNeeded},
+	{"-packet-too-big", Unreachable, FragmentationNeeded},
+	{"-ttl-exceeded", Unreachable, TTLExceeded},
+	{"-hop-limit-exceeded", Unreachable, TTLExceeded},
+	{"-parameter-problem", Unreachable, ParameterProblem},
+	{"-rst-", Unsent, NoReason}, // without ACK. Those of passt mean nothing to connect(2) either, which times out
+	{"-challenge-ack", Unsent, NoReason},
+	{"-finack", Unsent, NoReason},
+	{"-syn-", Unsent, NoReason},
+}
+
+// TestGoldenVerdicts holds that the packets of all stacks are read alike.
+func TestGoldenVerdicts(t *testing.T) {
+	for name, pkt := range goldens(t) {
+		i := slices.IndexFunc(goldenVerdicts, func(v goldenVerdict) bool { return strings.Contains(name, v.named) })
+		var r craft.Reply
+		if err := craft.Decode(pkt, false, &r); err != nil || i < 0 {
+			t.Errorf("%s: number %d, %v", name, i, err)
+			continue
+		}
+		v := goldenVerdicts[i]
+		if _, n := Claims(&r); n == 0 || v.reason == NoReason {
+			if n != 0 || v.reason != NoReason {
+				t.Errorf("%s claims %d ISNs, want reason %v", name, n, v.reason)
+			}
+			continue
+		}
+		if state, reason := Verdict(&r); state != v.state || reason != v.reason {
+			t.Errorf("%s means %v %v, want %v %v", name, state, reason, v.state, v.reason)
 		}
 	}
 }

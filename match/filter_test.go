@@ -14,7 +14,7 @@ import (
 	"golang.org/x/net/bpf"
 )
 
-// goldens reads the packets that craft keeps: real ones and composed ones, all about port 40000 of ours.
+// goldens reads the packets that craft keeps, real ones and composed ones, by the names of their files.
 func goldens(tb testing.TB) map[string][]byte {
 	tb.Helper()
 	files, err := filepath.Glob("../craft/testdata/*.hex")
