@@ -148,53 +148,58 @@ func TestLabScanPcapFails(t *testing.T) {
 // TestLabScanOwnLoss: while the program is stopped, more arrives than its ring holds, and again during the extra attempt that it makes
 // for such a loss. Now it cannot know whether the targets have answered, and says so in the record of the run and by the exit code.
 func TestLabScanOwnLoss(t *testing.T) {
-	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
-		peer := n.Host("peer")
-		asked := make(chan lab.Packet, 64)
-		script := peer.Script(t, func(p lab.Packet) []lab.Answer {
-			asked <- p
-			return nil
+	for name, six := range map[string]bool{"v4": false, "v6": true} {
+		t.Run(name, func(t *testing.T) {
+			lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) { ownLoss(t, n.Host("peer"), six) })
 		})
-		dir := t.TempDir()
-		// At the default rate there is one lane, and so one ring.
-		scan := begin(t, dir, peer.V4.String(), "-p", "80-82", "--attempts", "1", "-t", "500ms", "--show", "all", "-o", "x.jsonl")
-		for _, pause := range []time.Duration{600 * time.Millisecond, 1200 * time.Millisecond} {
-			var wrong lab.Segment
-			for range 3 { // attempts, the first ones and then the extra ones
-				select {
-				case p := <-asked:
-					wrong = p.PeerRST()
-				case <-time.After(5 * time.Second):
-					t.Fatalf("nothing is asked any more\n%s", scan.stderr)
-				}
-			}
-			wrong.Ack += 1000 // it answers nothing of ours, and the filter lets it in
-			flood := wrong.Bytes()
-			scan.Process.Signal(syscall.SIGSTOP)
-			for range 60_000 { // the ring has 4 MB, and each takes about 100 bytes
-				script.Send(flood)
-			}
-			time.Sleep(pause) // until the time of the probes is over
-			scan.Process.Signal(syscall.SIGCONT)
-		}
-		if code := scan.code(); code != 5 {
-			t.Errorf("exit code %d\n%s", code, scan.stderr)
-		}
-		contains(t, scan.stderr.String(), "INCOMPLETE: 3 of 3 targets: 0 open, 0 closed, 0 unreachable, 0 filtered, 3 unsent\n",
-			"slowed down ", " times because this machine lost packets: to ", " packets/s at the lowest, for ",
-			"3 targets asked once more because packets were lost on our side",
-			"3 targets unsent because this host could not ask, or lost what they answered", "a lower --rate may help")
-		s := readScan(t, readFile(t, dir, "x.jsonl"))
-		if s.run.Complete || s.run.Unsent != 3 || s.run.RingDrops == 0 || s.run.ProbesSent != 6 {
-			t.Errorf("%+v", s.run)
-		}
-		for at, r := range s.records {
-			if r.State != "unsent" || r.Reason != "own-loss" {
-				t.Errorf("%v: %+v", at, r)
-			}
-		}
-		if left, _ := filepath.Glob(filepath.Join(dir, "*.checkpoint*")); left != nil {
-			t.Errorf("%q is left, and nothing can be resumed", left)
-		}
+	}
+}
+
+func ownLoss(t *testing.T, peer *lab.Host, six bool) {
+	asked := make(chan lab.Packet, 64)
+	script := peer.Script(t, func(p lab.Packet) []lab.Answer {
+		asked <- p
+		return nil
 	})
+	dir := t.TempDir()
+	// At the default rate there is one lane, and so one ring.
+	scan := begin(t, dir, peer.Addr(six).String(), "-p", "80-82", "--attempts", "1", "-t", "500ms", "--show", "all", "-o", "x.jsonl")
+	for _, pause := range []time.Duration{600 * time.Millisecond, 1200 * time.Millisecond} {
+		var wrong lab.Segment
+		for range 3 { // attempts, the first ones and then the extra ones
+			select {
+			case p := <-asked:
+				wrong = p.PeerRST()
+			case <-time.After(5 * time.Second):
+				t.Fatalf("nothing is asked any more\n%s", scan.stderr)
+			}
+		}
+		wrong.Ack += 1000 // it answers nothing of ours, and the filter lets it in
+		flood := wrong.Bytes()
+		scan.Process.Signal(syscall.SIGSTOP)
+		for range 60_000 { // the ring has 4 MB, and each takes about 100 bytes
+			script.Send(flood)
+		}
+		time.Sleep(pause) // until the time of the probes is over
+		scan.Process.Signal(syscall.SIGCONT)
+	}
+	if code := scan.code(); code != 5 {
+		t.Errorf("exit code %d\n%s", code, scan.stderr)
+	}
+	contains(t, scan.stderr.String(), "INCOMPLETE: 3 of 3 targets: 0 open, 0 closed, 0 unreachable, 0 filtered, 3 unsent\n",
+		"slowed down ", " times because this machine lost packets: to ", " packets/s at the lowest, for ",
+		"3 targets asked once more because packets were lost on our side",
+		"3 targets unsent because this host could not ask, or lost what they answered", "a lower --rate may help")
+	s := readScan(t, readFile(t, dir, "x.jsonl"))
+	if s.run.Complete || s.run.Unsent != 3 || s.run.RingDrops == 0 || s.run.ProbesSent != 6 {
+		t.Errorf("%+v", s.run)
+	}
+	for at, r := range s.records {
+		if r.State != "unsent" || r.Reason != "own-loss" {
+			t.Errorf("%v: %+v", at, r)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*.checkpoint*")); left != nil {
+		t.Errorf("%q is left, and nothing can be resumed", left)
+	}
 }

@@ -139,31 +139,38 @@ func measureRate(t *testing.T, n *lab.Net) (wire, record float64) {
 
 // TestLabScanGatewayDown: a next hop that is dead says nothing about the targets behind it, and so the scan is incomplete.
 func TestLabScanGatewayDown(t *testing.T) {
-	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
-		n.Host("peer").Listen(t, 80)
-		n.Prober().AddRoute(t, lab.Route{To: netip.MustParsePrefix("198.51.100.0/24"), Via: netip.MustParseAddr("10.77.1.99")})
-		o := scanIn(t, t.TempDir(), "198.51.100.0/29", "10.77.1.98", "203.0.113.1", "10.77.1.2", "-p", "80", "--show", "all", "-o", "jsonl:-", "-t", "4s")
-		o.want(t, 5)
-		s := readScan(t, o.stdout)
-		for at, r := range s.records {
-			want := "unsent gateway-down"
-			switch at.Addr().String() {
-			case "10.77.1.2":
-				want = "open syn-ack"
-			case "10.77.1.98":
-				want = "unreachable no-neighbour"
-			case "203.0.113.1":
-				want = "unreachable no-route"
-			}
-			if got := r.State + " " + r.Reason; got != want {
-				t.Errorf("%v is %s, want %s", at, got, want)
-			}
-		}
-		expectUntried(t, o.stdout)
-		if r := s.run; r.Targets != 11 || r.Unsent != 8 || r.Unreachable != 2 || r.Open != 1 || r.Complete {
-			t.Errorf("%+v", r)
-		}
-	})
+	for name, c := range map[string]struct{ behind, via, peer, dead, far string }{
+		"v4": {"198.51.100.0/29", "10.77.1.99", "10.77.1.2", "10.77.1.98", "203.0.113.1"},
+		"v6": {"2001:db8:9::/125", "fd77:0:0:1::99", "fd77:0:0:1::2", "fd77:0:0:1::98", "2001:db8:8::1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
+				n.Host("peer").Listen(t, 80)
+				n.Prober().AddRoute(t, lab.Route{To: netip.MustParsePrefix(c.behind), Via: netip.MustParseAddr(c.via)})
+				o := scanIn(t, t.TempDir(), c.behind, c.dead, c.far, c.peer, "-p", "80", "--show", "all", "-o", "jsonl:-", "-t", "4s")
+				o.want(t, 5)
+				s := readScan(t, o.stdout)
+				for at, r := range s.records {
+					want := "unsent gateway-down"
+					switch at.Addr().String() {
+					case c.peer:
+						want = "open syn-ack"
+					case c.dead:
+						want = "unreachable no-neighbour"
+					case c.far:
+						want = "unreachable no-route"
+					}
+					if got := r.State + " " + r.Reason; got != want {
+						t.Errorf("%v is %s, want %s", at, got, want)
+					}
+				}
+				expectUntried(t, o.stdout)
+				if r := s.run; r.Targets != 11 || r.Unsent != 8 || r.Unreachable != 2 || r.Open != 1 || r.Complete {
+					t.Errorf("%+v", r)
+				}
+			})
+		})
+	}
 }
 
 // TestLabScanPolite: SYNs to one host keep their distance, whichever lane they leave from, and use the rate that the host is given.
