@@ -74,7 +74,8 @@ func TestScanConsent(t *testing.T) {
 	o.want(t, 3)
 	contains(t, o.stderr, "this is 16777216 probes, 2m48s if everything answers, 5m37s if nothing does: add --yes to start")
 	onTerminal(t, false, "scan", "127.0.0.0/8", "-p", "80", "--dry-run").want(t, 0)
-	for _, args := range []string{"127.0.0.0/12 -p 80", "127.0.0.0/8 -p 80 --yes"} { // these go on, to the next mistake
+	scope := file(t, "scope", "127.0.0.0/12\n")
+	for _, args := range []string{"127.0.0.0/12 -p 80", "127.0.0.0/8 -p 80 --yes", "127.0.0.0/8 -p 80 --scope " + scope} { // these go on, to the next mistake
 		o := onTerminal(t, false, append(strings.Fields("scan -S 192.0.2.77 --checkpoint none/x"), strings.Fields(args)...)...)
 		if strings.Contains(o.stderr, "--yes") {
 			t.Errorf("%s: %s", args, o.stderr)

@@ -117,10 +117,11 @@ func wireBytes(style rawshake.Style, set *targets.Set) int {
 
 // consent fails when somebody at a terminal is about to start a long scan and has not said yes.
 func (p plan) consent() error {
-	if p.Yes || p.Resume != nil || p.size <= consentAbove || !term.IsTerminal(p.Stderr) {
+	probes := math.Round(p.left())
+	if p.Yes || p.Resume != nil || probes <= consentAbove || !term.IsTerminal(p.Stderr) {
 		return nil
 	}
-	return exit.Usagef("this is %d probes, %s: add --yes to start, or --dry-run to see what would happen", p.size, p.duration())
+	return exit.Usagef("this is %.0f probes, %s: add --yes to start, or --dry-run to see what would happen", probes, p.duration())
 }
 
 // share is the part of all targets that is still to be gone through: an even sample.
