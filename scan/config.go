@@ -66,7 +66,8 @@ type Config struct {
 
 	// Lanes is how many threads send and receive. If zero, one for low rates, else one for each CPU, at most 8 and MaxInFlight.
 	Lanes int
-	// RingFrames is how many packets each receive ring holds. If zero, 16384.
+	// RingFrames is how many packets each receive ring holds, of which a lane has one for each family. If zero, 16384, or the lane's share of
+	// 32768 if that is less, but at least 4096: lanes share the answers.
 	RingFrames int
 	// Keep, if not nil, says which verdicts are handed over. All are counted.
 	Keep func(match.State) bool
@@ -135,6 +136,14 @@ func (c Config) inFlight() int {
 		return DefaultInFlight
 	}
 	return c.MaxInFlight
+}
+
+// ringFrames returns the size of a receive ring, with n lanes.
+func (c Config) ringFrames(n int) int {
+	if c.RingFrames > 0 {
+		return c.RingFrames
+	}
+	return min(16384, max(4096, 32768/n))
 }
 
 // plan spreads the attempts evenly over the timeout.

@@ -124,7 +124,7 @@ func (c Config) openKernels(n int) (wires []engine.Wire, ports [][]uint16, err e
 	four, six := c.Targets.Families()
 	kernels, err := engine.OpenKernels(engine.KernelConfig{
 		Source: c.Source.Unmap(), Interface: c.Interface, Mark: c.Mark, Ports: raw.PortRange(c.SourcePorts), NumPorts: portsPerLane,
-		Only4: four && !six, Only6: six && !four, Link: c.Layer != rawshake.LayerIP && c.Mark == 0, Bulk: true, Frames: c.RingFrames,
+		Only4: four && !six, Only6: six && !four, Link: c.Layer != rawshake.LayerIP && c.Mark == 0, Bulk: true, Frames: c.ringFrames(n),
 		Logger: c.Logger,
 	}, n)
 	for _, k := range kernels {
