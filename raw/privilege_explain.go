@@ -68,10 +68,11 @@ func diagnose(s standing) (situation, fix string) {
 			"in the systemd unit, RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_PACKET"
 	case s.capable && s.userNamespace:
 		return "CAP_NET_RAW is there, but only inside a user namespace that does not own this network namespace (a rootless container on the host's network?)",
-			"give the container a network of its own (or start it as root)"
+			"podman run --network private (or give the container a network of its own in another way; or start it as root)"
 	case s.capable:
-		return "CAP_NET_RAW is there, but a security policy (seccomp, SELinux or AppArmor) refuses a socket of the family " + s.family,
-			"allow socket(AF_PACKET), socket(AF_NETLINK) and socket(AF_INET, SOCK_RAW) in that policy; `journalctl -k -g denied` shows who refused"
+		return "CAP_NET_RAW is there, but a security policy (seccomp, SELinux or AppArmor) refuses a socket of the family " + s.family +
+				": it must allow socket(AF_PACKET), socket(AF_NETLINK) and socket(AF_INET, SOCK_RAW)",
+			"sudo journalctl -k -g denied (or grep Seccomp: /proc/self/status)"
 	case s.bounded:
 		return "CAP_NET_RAW is not in the bounding set: whoever started this container or service took it away",
 			"docker run --cap-add NET_RAW (or in Kubernetes securityContext: {capabilities: {add: [NET_RAW]}}; in a systemd unit CapabilityBoundingSet=CAP_NET_RAW and AmbientCapabilities=CAP_NET_RAW)"

@@ -125,7 +125,7 @@ func TestExplain(t *testing.T) {
 		{standing{uid: 1000, bounded: true, noNewPrivs: true}, "bounding set", "docker run --cap-add NET_RAW (or "},
 		{standing{uid: 0, bounded: true}, "bounding set", "capabilities: {add: [NET_RAW]}"},
 		{standing{uid: 0}, "user 0 runs without", "without dropping"},
-		{standing{uid: 0, capable: true, userNamespace: true}, "user namespace", "network of its own (or "},
+		{standing{uid: 0, capable: true, userNamespace: true}, "user namespace", "podman run --network private (or "},
 		{standing{uid: 1000, capable: true, family: "AF_NETLINK"}, "a security policy (seccomp, SELinux or AppArmor) refuses a socket of the family AF_NETLINK", "journalctl"},
 		{standing{errno: unix.EAFNOSUPPORT, capable: true, family: "AF_PACKET"}, "AF_PACKET", "RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_PACKET"},
 	} {
