@@ -31,8 +31,9 @@ const (
 
 // What a program returns (linux/pkt_cls.h).
 const (
-	next = -1 // go on with the next program
-	shot = 2  // drop
+	next   = -1 // go on with the next program
+	shot   = 2  // drop
+	stolen = 4  // drop, and let the sender take it for sent
 )
 
 // attach hangs a program on a hook of the host until the operation is undone.

@@ -47,7 +47,7 @@
 //     twice or wrong.
 //   - A BPF program: [Host.Respond] answers every address and port at millions of SYNs a second.
 //   - [Host.Lose] loses packets on their way in and out, repeatably; [Host.Deafen] has an interface take nothing in;
-//     [Host.CrowdNeighbours] leaves a host's kernel no room for neighbours.
+//     [Host.Overflow] gives the kernel's backlog too much, [Host.CrowdNeighbours] leaves a host's kernel no room for neighbours.
 //
 // # What is measured
 //

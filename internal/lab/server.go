@@ -64,6 +64,7 @@ func operations() map[string]operation {
 		"respond":    op(opRespond),
 		"deafen":     op(opDeafen),
 		"lose":       op(opLose),
+		"overflow":   op(opOverflow),
 		"nft":        op(opNft),
 		"sysctl":     op(opSysctl),
 		"link":       op(opLink),
