@@ -29,6 +29,15 @@ var seccompFilters = map[string][]bpf.Instruction{
 	// systemd's RestrictAddressFamilies= without AF_PACKET, and without AF_NETLINK.
 	"packet":  refuse(unix.EAFNOSUPPORT, unix.SYS_SOCKET, seccompArg0, unix.AF_PACKET, seccompArg0, unix.AF_PACKET),
 	"netlink": refuse(unix.EAFNOSUPPORT, unix.SYS_SOCKET, seccompArg0, unix.AF_NETLINK, seccompArg0, unix.AF_NETLINK),
+	// A kernel without IPv6, or one of these without AF_INET6.
+	"no IPv6": refuse(unix.EAFNOSUPPORT, unix.SYS_SOCKET, seccompArg0, unix.AF_INET6, seccompArg0, unix.AF_INET6),
+	// A policy that answers as to one who lacks a capability, and a machine without memory for sockets.
+	"policy":    refuse(unix.EPERM, unix.SYS_SOCKET, seccompArg0, unix.AF_PACKET, seccompArg0, unix.AF_PACKET),
+	"no memory": refuse(unix.ENOMEM, unix.SYS_SOCKET, seccompArg0, unix.AF_PACKET, seccompArg0, unix.AF_PACKET),
+	// Kernels without CONFIG_XDP_SOCKETS, and older than 6.17 (XDP_MAX_TX_SKB_BUDGET is 9), and one that nobody has met.
+	"no AF_XDP":  refuse(unix.EAFNOSUPPORT, unix.SYS_SOCKET, seccompArg0, unix.AF_XDP, seccompArg0, unix.AF_XDP),
+	"old AF_XDP": refuse(unix.ENOPROTOOPT, unix.SYS_SETSOCKOPT, seccompArg1, unix.SOL_XDP, seccompArg2, 9),
+	"odd AF_XDP": refuse(unix.EIO, unix.SYS_SOCKET, seccompArg0, unix.AF_XDP, seccompArg0, unix.AF_XDP),
 }
 
 // refuse is a filter that answers errno to a system call with two arguments of these values.

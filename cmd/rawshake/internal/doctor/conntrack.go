@@ -31,20 +31,22 @@ func judgeConntrack(f conntrackFacts) []Finding {
 }
 
 func judgeTable(check string, f conntrackFacts) Finding {
-	fix := fmt.Sprintf("sudo sysctl -w net.netfilter.nf_conntrack_max=%d", 4*f.max)
-	if f.hosts {
-		fix = "on the host, outside of this network namespace: " + fix
-	}
 	if f.max <= 0 { // no limit (nf_conntrack_core.c)
 		return Finding{check, OK, fmt.Sprintf("%d connections tracked, without a limit", f.count), ""}
 	}
 	percent := f.count * 100 / f.max
 	text := fmt.Sprintf("the connection table holds %d of %d (%d %%)", f.count, f.max, percent)
-	switch {
-	case percent >= 95:
-		return Finding{check, Fail, text + ": the kernel drops packets of new connections, our SYNs too", fix}
-	case percent >= 80:
-		return Finding{check, Warn, text + ": each SYN takes an entry for two minutes, and a full table drops packets", fix}
+	if percent < 80 {
+		return Finding{check, OK, text, ""}
 	}
-	return Finding{check, OK, text, ""}
+	level := Warn
+	if percent < 95 {
+		text += ": each SYN takes an entry for two minutes, and a full table drops packets"
+	} else {
+		level, text = Fail, text+": the kernel drops packets of new connections, our SYNs too"
+	}
+	if f.hosts {
+		text += "; the limit is the host's: set it there, outside of this network namespace"
+	}
+	return Finding{check, level, text, fmt.Sprintf("sudo sysctl -w net.netfilter.nf_conntrack_max=%d", 4*f.max)}
 }

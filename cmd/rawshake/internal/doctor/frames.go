@@ -18,7 +18,7 @@ type frameFacts struct {
 
 // frames opens what a scan's first lane would open for each interface; nothing is sent.
 func (p *patient) frames() (all []frameFacts) {
-	if !p.privileged {
+	if p.denied != nil {
 		return nil
 	}
 	seen := map[int]bool{}
@@ -68,11 +68,11 @@ func judgeFrame(f frameFacts) (level Level, text, fix string) {
 	case errors.Is(f.err, syscall.ENOPROTOOPT):
 		return Info, slower + "it needs Linux 6.17", "uname -r"
 	case errors.Is(f.err, syscall.EAFNOSUPPORT):
-		return Info, slower + "the kernel has none, or a seccomp filter refuses it", "grep Seccomp: /proc/self/status (in a systemd unit: RestrictAddressFamilies=… AF_XDP)"
+		return Info, slower + "the kernel has none, or a seccomp filter refuses it (in a systemd unit, RestrictAddressFamilies= without AF_XDP)", "grep Seccomp: /proc/self/status"
 	case errors.Is(f.err, syscall.ENOBUFS):
-		return Info, slower + "too little memory may be locked", "ulimit -l 8192"
+		return Info, slower + "too little memory may be locked", "sudo prlimit --pid $$ --memlock=8388608:8388608"
 	case errors.Is(f.err, syscall.EBUSY):
-		return Info, slower + "another AF_XDP socket has transmit queue 0", "ip -details link show dev " + f.device
+		return Info, slower + "another AF_XDP socket has transmit queue 0", "sudo ss --xdp --processes"
 	}
-	return Info, slower + f.err.Error(), ""
+	return Info, slower + f.err.Error(), "ethtool --driver " + f.device
 }

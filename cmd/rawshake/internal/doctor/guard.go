@@ -30,7 +30,7 @@ func (f guardFacts) family() string {
 func (p *patient) guards() []guardFacts {
 	var all []guardFacts
 	for _, v6 := range []bool{false, true} {
-		all = append(all, tryGuard(v6))
+		all = append(all, p.tryGuard(v6))
 	}
 	return all
 }
@@ -53,35 +53,40 @@ func guardVerdict(f guardFacts) (level Level, text, fix string) {
 	case refused(f.err):
 		return Fail, firewallRefuses, firewallFix
 	case errors.Is(f.err, os.ErrPermission):
-		return Info, "not tried: that needs raw sockets", ""
+		return Info, "not tried: that needs raw sockets", openingFix(f.err, watchFix)
 	case errors.Is(f.err, errLoopbackDown):
-		return Fail, f.err.Error(), "sudo ip link set lo up"
-	case noFamily(f.err):
-		return Info, "not tried: this host has no " + f.family() + " on loopback", "sudo ip link set lo up; ip address show dev lo"
+		return Fail, f.err.Error(), loopbackFix
+	case errors.Is(f.err, syscall.EAFNOSUPPORT):
+		return Info, fmt.Sprintf("not tried: no %s here: the kernel runs without it, or a seccomp filter refuses it", f.family()),
+			"grep -o ipv6.disable=1 /proc/cmdline; grep Seccomp: /proc/self/status"
+	case noAddress(f.err):
+		return Info, "not tried: this host has no " + f.family() + " on loopback", f.addressFix()
 	case f.err != nil:
-		return Fail, "the guard cannot be tried: " + f.err.Error(), "sudo ip link set lo up; ip address show dev lo"
+		return Fail, "the guard cannot be tried: " + f.err.Error(), openingFix(f.err, watchFix)
 	case f.plain:
 		return Fail, "something resets what a guarded port receives, as a firewall rule with `reject with tcp reset` does: targets see a reset that is not ours", firewallFix
 	case f.hop:
 		return Warn, orElse(f.lacks, "the kernel resets segments that reach a guarded port with TTL 255") + ": targets on the same link that send with TTL 255 see a reset that is not ours",
-			"grep CONFIG_TCP_MD5SIG /boot/config-$(uname -r); cat /proc/sys/crypto/fips_enabled"
+			"zgrep CONFIG_TCP_MD5SIG /proc/config.gz /boot/config-$(uname -r); cat /proc/sys/crypto/fips_enabled"
 	case !f.control:
 		return Warn, "the trial shows nothing: even a port without a guard stays silent, so a firewall drops segments on loopback", firewallFix
 	}
 	return OK, "the kernel stays silent on guarded ports: tried on loopback, TTL 64 and 255", ""
 }
 
-const (
-	firewallRefuses = "the local firewall refuses packets on loopback"
-	firewallFix     = "sudo nft list ruleset; sudo iptables-save"
-)
-
 // refused recognises a firewall that does not let a trial send.
 func refused(err error) bool { return errors.Is(err, syscall.EPERM) && !errors.Is(err, errTrialOpen) }
 
-// noFamily recognises a host without the family, or without its loopback address.
-func noFamily(err error) bool {
-	return errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.ENETUNREACH)
+// noAddress recognises a host without the loopback address of the family.
+func noAddress(err error) bool {
+	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.ENETUNREACH)
+}
+
+func (f guardFacts) addressFix() string {
+	if f.v6 {
+		return "sudo sysctl -w net.ipv6.conf.lo.disable_ipv6=0; sudo ip address replace ::1/128 dev lo"
+	}
+	return "sudo ip address replace 127.0.0.1/8 dev lo"
 }
 
 func orElse(text, other string) string {
@@ -93,6 +98,14 @@ func orElse(text, other string) string {
 
 // errTrialOpen marks errors of opening the sockets of a trial, to tell them from those of sending.
 var errTrialOpen = errors.New("opening sockets")
+
+// explained puts what we know of a lacking privilege in place of the errno that it shows by.
+func (p *patient) explained(err error) error {
+	if errors.Is(err, errTrialOpen) && p.denied != nil {
+		return opening(p.denied)
+	}
+	return err
+}
 
 func opening(err error) error {
 	if err == nil {

@@ -34,7 +34,7 @@ func (j judged) check(t *testing.T) {
 		if f.Level.String() != level || !strings.Contains(f.Text, text) || !strings.Contains(f.Fix, fix) || (fix == "") != (f.Fix == "") {
 			t.Errorf("%s: %+v, want %q", j.name, f, j.want[i])
 		}
-		if f.Check == "" || f.Level >= Warn && f.Fix == "" && !strings.Contains(j.name, "no fix") {
+		if f.Check == "" || f.Level >= Warn && f.Fix == "" {
 			t.Errorf("%s: %+v lacks its check or its fix", j.name, f)
 		}
 	}
@@ -44,8 +44,9 @@ func TestJudgePrivilege(t *testing.T) {
 	missing := &raw.PrivilegeError{Situation: "user 7 has none", Fix: "sudo setcap cap_net_raw+p /x (or sudo)", Err: syscall.EPERM}
 	for _, j := range []judged{
 		{"there", judgePrivilege(privilegeFacts{}), []string{"ok: raw sockets open"}},
-		{"missing", judgePrivilege(privilegeFacts{err: fmt.Errorf("x: %w", missing)}), []string{"fail: user 7 has none | sudo setcap cap_net_raw+p /x", "info: other ways: sudo"}},
-		{"no fix for others", judgePrivilege(privilegeFacts{err: syscall.EMFILE}), []string{"fail: too many open files"}},
+		{"missing", judgePrivilege(privilegeFacts{err: fmt.Errorf("x: %w", missing)}), []string{"fail: user 7 has none | sudo setcap cap_net_raw+p /x", "info: other ways | sudo"}},
+		{"descriptors", judgePrivilege(privilegeFacts{err: syscall.EMFILE}), []string{"fail: too many open files | prlimit --pid $$ --nofile="}},
+		{"else", judgePrivilege(privilegeFacts{err: syscall.ENOMEM}), []string{"fail: cannot allocate memory | strace"}},
 		{"root", judgePrivilege(privilegeFacts{root: true, wider: true, self: "/x"}), []string{"info: all the power of root | setcap cap_net_raw+p /x"}},
 		{"root with one capability", judgePrivilege(privilegeFacts{root: true}), []string{"ok: raw sockets open"}},
 	} {
@@ -77,6 +78,7 @@ func TestJudgePorts(t *testing.T) {
 		{"narrow", judgePorts(portFacts{first: 40000, last: 40499}), []string{"warn: takes 64 of 500 | ip_local_port_range"}},
 		{"at the limit", judgePorts(portFacts{first: 40000, last: 41023}), []string{"ok: 40000 to 41023"}},
 		{"taken", judgePorts(portFacts{first: 40000, last: 40002, err: taken}), []string{"fail: only 3 of 64 ports | ip_local_port_range"}},
+		{"descriptors", judgePorts(portFacts{first: 32768, last: 60999, err: syscall.EMFILE}), []string{"fail: too many open files | prlimit --pid $$ --nofile="}},
 		{"unread", judgePorts(portFacts{}), []string{"ok: 64 source ports are free"}},
 	} {
 		j.check(t)
@@ -84,7 +86,7 @@ func TestJudgePorts(t *testing.T) {
 }
 
 func TestJudgeGuards(t *testing.T) {
-	denied := opening(&raw.PrivilegeError{Err: syscall.EPERM})
+	denied := opening(&raw.PrivilegeError{Err: syscall.EPERM, Fix: "sudo setcap (or sudo)"})
 	for _, j := range []judged{
 		{"silent", judgeGuards([]guardFacts{{control: true}, {v6: true, control: true}}), []string{"ok: IPv4: the kernel stays silent", "ok: IPv6: the kernel stays silent"}},
 		{"reset", judgeGuards([]guardFacts{{control: true, plain: true, hop: true}}), []string{"fail: reject with tcp reset | nft list ruleset"}},
@@ -92,10 +94,13 @@ func TestJudgeGuards(t *testing.T) {
 		{"TTL 255 without a cause", judgeGuards([]guardFacts{{control: true, hop: true}}), []string{"warn: with TTL 255 | CONFIG_TCP_MD5SIG"}},
 		{"dropped", judgeGuards([]guardFacts{{}}), []string{"warn: the trial shows nothing | nft list ruleset"}},
 		{"firewall", judgeGuards([]guardFacts{{err: syscall.EPERM}}), []string{"fail: firewall refuses | nft list ruleset"}},
-		{"unprivileged", judgeGuards([]guardFacts{{err: denied}}), []string{"info: needs raw sockets"}},
-		{"no IPv6", judgeGuards([]guardFacts{{v6: true, err: opening(syscall.EADDRNOTAVAIL)}}), []string{"info: no IPv6 on loopback | ip link set lo up"}},
+		{"unprivileged", judgeGuards([]guardFacts{{err: denied}}), []string{"info: needs raw sockets | sudo setcap"}},
+		{"no IPv4", judgeGuards([]guardFacts{{err: opening(syscall.EADDRNOTAVAIL)}}), []string{"info: no IPv4 on loopback | 127.0.0.1/8 dev lo"}},
+		{"no IPv6", judgeGuards([]guardFacts{{v6: true, err: opening(syscall.EADDRNOTAVAIL)}}), []string{"info: no IPv6 on loopback | lo.disable_ipv6=0; sudo ip address replace ::1/128 dev lo"}},
+		{"never any IPv6", judgeGuards([]guardFacts{{v6: true, err: opening(syscall.EAFNOSUPPORT)}}), []string{"info: no IPv6 here | /proc/cmdline"}},
 		{"no loopback", judgeGuards([]guardFacts{{err: errLoopbackDown}}), []string{"fail: IPv4: the loopback interface is down | sudo ip link set lo up"}},
-		{"no ports", judgeGuards([]guardFacts{{err: opening(errors.New("no ports"))}}), []string{"fail: no ports | lo up"}},
+		{"descriptors", judgeGuards([]guardFacts{{err: opening(syscall.EMFILE)}}), []string{"fail: cannot be tried | prlimit --pid $$ --nofile="}},
+		{"no ports", judgeGuards([]guardFacts{{err: opening(errors.New("no ports"))}}), []string{"fail: no ports | strace"}},
 	} {
 		j.check(t)
 	}
@@ -118,9 +123,12 @@ func TestJudgeReceive(t *testing.T) {
 		{"all", judgeReceive(receiveFacts{sent: 512, seen: 512}), []string{"ok: 512 of 512"}},
 		{"none", judgeReceive(receiveFacts{sent: 512}), []string{"fail: none of 512 | tc filter"}},
 		{"some", judgeReceive(receiveFacts{sent: 512, seen: 400, drops: 100}), []string{"fail: 400 of 512 packets on loopback (100 found it full) | softnet_stat"}},
-		{"unprivileged", judgeReceive(receiveFacts{err: opening(syscall.EPERM)}), []string{"info: needs raw sockets"}},
+		{"unprivileged", judgeReceive(receiveFacts{err: opening(&raw.PrivilegeError{Err: syscall.EPERM, Fix: "sudo setcap (or sudo)"})}), []string{"info: needs raw sockets | sudo setcap"}},
 		{"firewall", judgeReceive(receiveFacts{err: syscall.EPERM}), []string{"fail: the local firewall refuses packets on loopback | nft list ruleset"}},
-		{"no loopback", judgeReceive(receiveFacts{err: syscall.ENETUNREACH}), []string{"fail: network is unreachable | lo up"}},
+		{"no loopback", judgeReceive(receiveFacts{err: errLoopbackDown}), []string{"fail: loopback interface is down | lo up"}},
+		{"no IPv4", judgeReceive(receiveFacts{err: syscall.ENETUNREACH}), []string{"fail: no IPv4 on loopback | 127.0.0.1/8 dev lo"}},
+		{"descriptors", judgeReceive(receiveFacts{err: opening(syscall.EMFILE)}), []string{"fail: too many open files | prlimit --pid $$ --nofile="}},
+		{"else", judgeReceive(receiveFacts{err: syscall.ENOMEM}), []string{"fail: cannot allocate memory | strace"}},
 	} {
 		j.check(t)
 	}
@@ -128,8 +136,11 @@ func TestJudgeReceive(t *testing.T) {
 
 func TestJudgeBacklog(t *testing.T) {
 	for _, j := range []judged{
-		{"none", judgeBacklog(backlogFacts{device: "eth0"}), []string{"ok: no packets"}},
-		{"both", judgeBacklog(backlogFacts{dropped: 7, device: "eth0", missed: 9}), []string{"warn: dropped 7 packets | netdev_max_backlog", "warn: eth0 lost 9 packets | ethtool -G eth0"}},
+		{"none", judgeBacklog(backlogFacts{size: 1000}), []string{"ok: no packets"}},
+		{"dropped", judgeBacklog(backlogFacts{dropped: 7, size: 1000}), []string{"warn: dropped 7 packets | netdev_max_backlog=10000"}},
+		{"in a namespace", judgeBacklog(backlogFacts{dropped: 7}), []string{"warn: its size is the host's | netdev_max_backlog=10000"}},
+		{"mended", judgeBacklog(backlogFacts{dropped: 7, size: 10000}), []string{"info: it holds 10000 by now | softnet_stat"}},
+		{"ring", judgeBacklog(backlogFacts{full: []raw.Interface{{Name: "eth0", Missed: 9}}}), []string{"warn: eth0 lost 9 packets | ethtool -G eth0 rx $(ethtool -g eth0 |"}},
 	} {
 		j.check(t)
 	}
@@ -143,7 +154,7 @@ func TestJudgeConntrack(t *testing.T) {
 		{"below", judgeConntrack(conntrackFacts{loaded: true, count: 799, max: 1000}), []string{"ok: 799 of 1000 (79 %)", rules}},
 		{"nearly full", judgeConntrack(conntrackFacts{loaded: true, count: 800, max: 1000}), []string{"warn: 800 of 1000 (80 %) | nf_conntrack_max=4000", rules}},
 		{"full", judgeConntrack(conntrackFacts{loaded: true, count: 1000, max: 1000}), []string{"fail: our SYNs too | nf_conntrack_max=4000", rules}},
-		{"of the host", judgeConntrack(conntrackFacts{loaded: true, count: 900, max: 1000, hosts: true}), []string{"warn: 900 of 1000 | on the host, outside of this network namespace: sudo sysctl", rules}},
+		{"of the host", judgeConntrack(conntrackFacts{loaded: true, count: 900, max: 1000, hosts: true}), []string{"warn: the limit is the host's | sudo sysctl", rules}},
 		{"no limit", judgeConntrack(conntrackFacts{loaded: true, count: 1000}), []string{"ok: without a limit", rules}},
 	} {
 		j.check(t)
@@ -162,7 +173,9 @@ func TestJudgeReversePath(t *testing.T) {
 func TestJudgeTranslators(t *testing.T) {
 	for _, j := range []judged{
 		{"none", judgeTranslators(translatorFacts{}), []string{"ok: no sign"}},
-		{"kube-proxy", judgeTranslators(translatorFacts{devices: []string{"kube-ipvs0"}}), []string{"info: kube-ipvs0: published | grep -n dnat"}},
+		{"kube-proxy", judgeTranslators(translatorFacts{devices: []string{"kube-ipvs0"}}), []string{"info: kube-ipvs0: published | ipvsadm"}},
+		{"several", judgeTranslators(translatorFacts{devices: []string{"docker0", "cni0", "cilium_host"}}),
+			[]string{"info: docker0, cni0, cilium_host: published | grep -n dnat; sudo iptables-save -t nat; kubectl"}},
 	} {
 		j.check(t)
 	}
@@ -176,9 +189,13 @@ func TestJudgeRoutes(t *testing.T) {
 		{"gateway", judgeRoutes([]routeFacts{{name: "x", dst: four, device: "eth0", source: source, gateway: gateway, carrier: true}}), []string{"ok: to 192.0.2.1: eth0 from 10.0.0.2 via 10.0.0.1"}},
 		{"own address", judgeRoutes([]routeFacts{{name: "x", dst: four, local: true}}), []string{"ok: this host itself"}},
 		{"no carrier", judgeRoutes([]routeFacts{{name: "x", dst: four, device: "eth0"}}), []string{"fail: eth0 to 192.0.2.1: the link is down | ip link show dev eth0"}},
-		{"none", judgeRoutes([]routeFacts{{name: "x", dst: four, err: syscall.ENETUNREACH}}), []string{"fail: no way to 192.0.2.1: the routing table has none | ip route get 192.0.2.1"}},
-		{"prohibit", judgeRoutes([]routeFacts{{name: "x", dst: six, err: syscall.EACCES}}), []string{"fail: a prohibit route | ip route get 2001:db8::1"}},
-		{"other", judgeRoutes([]routeFacts{{name: "x", dst: six, err: syscall.ENOBUFS}}), []string{"fail: no buffer space | ip route get"}},
+		{"none", judgeRoutes([]routeFacts{{name: "x", dst: four, err: syscall.ENETUNREACH}}), []string{"fail: no way to 192.0.2.1: the routing table has none | ip -4 rule; ip -4 route"}},
+		{"prohibit", judgeRoutes([]routeFacts{{name: "x", dst: six, err: syscall.EACCES}}), []string{"fail: a prohibit route | ip -6 route show table all match 2001:db8::1"}},
+		{"other", judgeRoutes([]routeFacts{{name: "x", dst: six.WithZone("eth1"), from: source, err: syscall.ENOBUFS}}), []string{"fail: no buffer space | ip route get 2001:db8::1 dev eth1 from 10.0.0.2"}},
+		{"descriptors", judgeRoutes([]routeFacts{{name: "x", dst: six, err: syscall.EMFILE}}), []string{"fail: too many open files | prlimit"}},
+		{"unread", judgeRoutes([]routeFacts{{dst: six, unread: errors.New("no netlink")}}), []string{"info: not examined: no netlink | ip -6 route"}},
+		{"foreign source", judgeRoutes([]routeFacts{{name: "x", dst: four, from: source, foreign: true}}), []string{"fail: -S 10.0.0.2 is not an address of this host | ip address"}},
+		{"interface down", judgeRoutes([]routeFacts{{dst: four, by: "eth3", down: true}, {dst: six, by: "eth3", down: true}}), []string{"fail: -I eth3 is down | sudo ip link set dev eth3 up"}},
 		{"unresolved", judgeRoutes([]routeFacts{{name: "no.example:80", resolve: errors.New("no such host")}}), []string{"fail: no.example:80 does not resolve: no such host | getent ahosts no.example"}},
 		{"default", judgeRoutes([]routeFacts{{dst: four, device: "eth0", source: source, gateway: gateway, carrier: true}, {dst: six, err: syscall.ENETUNREACH}}),
 			[]string{"ok: to the rest of the IPv4 world: eth0", "info: no default route for IPv6 | ip -6 route"}},
@@ -190,7 +207,8 @@ func TestJudgeRoutes(t *testing.T) {
 func TestJudgeAnswer(t *testing.T) {
 	target := netip.MustParseAddrPort("192.0.2.1:443")
 	result := func(s rawshake.State, why match.Reason, err error) answerFacts {
-		return answerFacts{tried: true, result: rawshake.Result{Target: target, State: s, Reason: why, Err: err, RTT: 412000}}
+		return answerFacts{tried: true, target: target, route: routeFacts{dst: target.Addr(), device: "eth0"},
+			result: rawshake.Result{Target: target, State: s, Reason: why, Err: err, RTT: 412000}}
 	}
 	router := result(rawshake.Unreachable, match.AdminProhibited, syscall.EHOSTUNREACH)
 	router.result.Reply.Responder = netip.MustParseAddr("192.0.2.254")
@@ -202,24 +220,46 @@ func TestJudgeAnswer(t *testing.T) {
 	drops.stats.RingDrops = 4
 	for _, j := range []judged{
 		{"not tried", judgeAnswer(answerFacts{}), nil},
-		{"no fix, failed", judgeAnswer(answerFacts{tried: true, err: errors.New("boom")}), []string{"fail: boom"}},
+		{"failed", judgeAnswer(answerFacts{tried: true, target: target, err: errors.New("boom")}), []string{"fail: boom | rawshake check --trace 192.0.2.1:443"}},
+		{"descriptors", judgeAnswer(answerFacts{tried: true, target: target, err: syscall.EMFILE}), []string{"fail: too many open files | prlimit"}},
 		{"open", judgeAnswer(result(rawshake.Open, match.SYNACK, nil)), []string{"ok: 192.0.2.1:443 is open (syn-ack) after 0.412 ms"}},
-		{"no fix, drops", judgeAnswer(drops), []string{"ok: is closed (rst)", "warn: dropped 4 packets"}},
+		{"drops", judgeAnswer(drops), []string{"ok: is closed (rst)", "warn: dropped 4 packets | uptime; rawshake check --trace 192.0.2.1:443"}},
+		{"nothing but drops", judgeAnswer(result(rawshake.Unsent, match.LossOfOurs, nil)), []string{"fail: own-loss | uptime; rawshake check"}},
 		{"no time", judgeAnswer(untold), []string{"ok: 192.0.2.1:443 is open (syn-ack)"}},
 		{"silent", judgeAnswer(result(rawshake.Filtered, match.Timeout, nil)), []string{"warn: stays silent | rawshake check --trace 192.0.2.1:443"}},
 		{"router", judgeAnswer(router), []string{"warn: admin-prohibited, says 192.0.2.254 | --trace"}},
-		{"dead neighbour", judgeAnswer(result(rawshake.Unreachable, match.NoNeighbour, syscall.EHOSTUNREACH)), []string{"warn: nobody answers ARP | ip neighbour show 192.0.2.1"}},
-		{"no route", judgeAnswer(result(rawshake.Unreachable, match.NoRoute, syscall.ENETUNREACH)), []string{"warn: no-route | ip route get"}},
-		{"firewall", judgeAnswer(result(rawshake.Unsent, match.LocalFirewall, syscall.EPERM)), []string{"fail: OUTPUT firewall | nft list ruleset"}},
-		{"gateway", judgeAnswer(result(rawshake.Unsent, match.GatewayDown, syscall.EHOSTUNREACH)), []string{"fail: next hop answers neither | ip neighbour"}},
-		{"link", judgeAnswer(result(rawshake.Unsent, match.LinkDown, syscall.ENETDOWN)), []string{"fail: link-down | ip link"}},
+		{"dead neighbour", judgeAnswer(result(rawshake.Unreachable, match.NoNeighbour, syscall.EHOSTUNREACH)), []string{"warn: nobody answers ARP | ip neighbour show 192.0.2.1 dev eth0"}},
+		{"no route", judgeAnswer(result(rawshake.Unreachable, match.NoRoute, syscall.ENETUNREACH)), []string{"warn: no-route (network is unreachable) | ip route get"}},
+		{"firewall", judgeAnswer(result(rawshake.Unsent, match.LocalFirewall, syscall.EPERM)), []string{"fail: OUTPUT firewall | nft list ruleset; sudo iptables-save; sudo ip xfrm policy"}},
+		{"gateway", judgeAnswer(result(rawshake.Unsent, match.GatewayDown, syscall.EHOSTUNREACH)), []string{"fail: next hop answers neither | ip route get 192.0.2.1; ip neighbour show dev eth0"}},
+		{"buffers", judgeAnswer(result(rawshake.Unsent, match.NoBuffers, syscall.ENOBUFS)), []string{"fail: queue of the interface is full | tc -statistics qdisc show dev eth0"}},
+		{"link", judgeAnswer(result(rawshake.Unsent, match.LinkDown, syscall.ENETDOWN)), []string{"fail: link-down | ip link show dev eth0"}},
 		{"other", judgeAnswer(result(rawshake.Unsent, match.NoSource, nil)), []string{"fail: cannot be asked: no-source | --trace"}},
 		{"translated", judgeAnswer(translated), []string{"ok: is open", "info: 10.0.0.9:8443 answered for 192.0.2.1:443 | grep -n dnat"}},
 	} {
 		j.check(t)
 	}
+	bound := result(rawshake.Filtered, match.Timeout, nil)
+	bound.target = netip.MustParseAddrPort("[fe80::1%eth1]:443")
+	bound.route.from, bound.route.by = netip.MustParseAddr("fe80::2"), "eth1"
+	judged{"as asked", judgeAnswer(bound), []string{"warn: stays silent | rawshake check --trace -S fe80::2 -I eth1 '[fe80::1%eth1]:443'"}}.check(t)
 	if text := judgeAnswer(untold)[0].Text; strings.Contains(text, "after") {
 		t.Error(text)
+	}
+}
+
+// TestAnswersHaveAFix: whatever a probe ends in, a warning and a failure come with a command.
+func TestAnswersHaveAFix(t *testing.T) {
+	target := netip.MustParseAddrPort("192.0.2.1:443")
+	for state := range match.NumStates {
+		for why := range match.NumReasons {
+			f := answerFacts{tried: true, target: target, result: rawshake.Result{Target: target, State: state, Reason: why}}
+			for _, f := range judgeAnswer(f) {
+				if f.Level >= Warn && f.Fix == "" {
+					t.Errorf("%v, %v: %+v", state, why, f)
+				}
+			}
+		}
 	}
 }
 
@@ -228,10 +268,10 @@ func TestJudgeFrames(t *testing.T) {
 		{"none", judgeFrames(nil), nil},
 		{"there", judgeFrames([]frameFacts{{"eth0", nil}}), []string{"ok: scans through eth0 send by AF_XDP"}},
 		{"old", judgeFrames([]frameFacts{{"eth0", syscall.ENOPROTOOPT}}), []string{"info: needs Linux 6.17 | uname -r"}},
-		{"refused", judgeFrames([]frameFacts{{"eth0", syscall.EAFNOSUPPORT}}), []string{"info: the kernel has none | RestrictAddressFamilies=… AF_XDP"}},
-		{"memory", judgeFrames([]frameFacts{{"eth0", syscall.ENOBUFS}}), []string{"info: too little memory may be locked | ulimit -l"}},
-		{"taken", judgeFrames([]frameFacts{{"eth0", syscall.EBUSY}}), []string{"info: another AF_XDP socket | ip -details link show dev eth0"}},
-		{"else", judgeFrames([]frameFacts{{"eth0", syscall.EIO}}), []string{"info: input/output error"}},
+		{"refused", judgeFrames([]frameFacts{{"eth0", syscall.EAFNOSUPPORT}}), []string{"info: the kernel has none | grep Seccomp"}},
+		{"memory", judgeFrames([]frameFacts{{"eth0", syscall.ENOBUFS}}), []string{"info: too little memory may be locked | prlimit --pid $$ --memlock="}},
+		{"taken", judgeFrames([]frameFacts{{"eth0", syscall.EBUSY}}), []string{"info: another AF_XDP socket | ss --xdp"}},
+		{"else", judgeFrames([]frameFacts{{"eth0", syscall.EIO}}), []string{"info: input/output error | ethtool --driver eth0"}},
 	} {
 		j.check(t)
 	}

@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -47,7 +48,24 @@ func (l links) onHost() bool {
 
 var hostInterfaces = []string{"docker0", "cni0", "kube-ipvs0", "cilium_host", "flannel.1"}
 
+// byName returns the interface of that name; ok is false where none is known.
+func (l links) byName(name string) (raw.Interface, bool) {
+	i := slices.IndexFunc(l.all, func(i raw.Interface) bool { return i.Name == name })
+	if i < 0 {
+		return raw.Interface{}, false
+	}
+	return l.all[i], true
+}
+
 // unlisted is the finding of an examination that needs the interfaces and does not have them.
 func unlisted(check string, err error) []Finding {
-	return one(check, Info, "not examined: "+err.Error(), "")
+	return one(check, Info, notExamined(err), openingFix(err, "ip link"))
+}
+
+func notExamined(err error) string {
+	var missing *raw.PrivilegeError
+	if errors.As(err, &missing) {
+		return "not examined: " + missing.Situation
+	}
+	return "not examined: " + err.Error()
 }

@@ -26,16 +26,18 @@ type Subject struct {
 // patient is the subject and what examinations learn on the way.
 type patient struct {
 	Subject
-	ctx        context.Context
-	files      files
-	links      links
-	privileged bool
+	ctx    context.Context
+	files  files
+	links  links
+	denied error // of raw.CheckPrivilege
 }
 
 // Examine yields the findings of all examinations, each as soon as it is known.
 func Examine(ctx context.Context, s Subject) iter.Seq[Finding] {
-	p := &patient{Subject: s, ctx: ctx, files: files{os.DirFS("/")}, links: readLinks()}
-	p.privileged = raw.CheckPrivilege() == nil
+	p := &patient{Subject: s, ctx: ctx, files: files{os.DirFS("/")}, links: readLinks(), denied: raw.CheckPrivilege()}
+	if p.links.err != nil && p.denied != nil {
+		p.links.err = p.denied // which says why
+	}
 	return func(yield func(Finding) bool) {
 		for _, examine := range examinations() {
 			for _, f := range examine(p) {

@@ -34,7 +34,7 @@ func judgePorts(f portFacts) []Finding {
 	size := f.last - f.first + 1
 	switch {
 	case f.err != nil:
-		return one(check, Fail, fmt.Sprintf("%d source ports are needed and cannot be had: %v", match.MaxPorts, f.err), widen)
+		return one(check, Fail, fmt.Sprintf("%d source ports are needed and cannot be had: %v", match.MaxPorts, f.err), openingFix(f.err, widen))
 	case f.first == 0:
 		return one(check, OK, fmt.Sprintf("%d source ports are free", match.MaxPorts), "")
 	case size < fewPorts:

@@ -18,7 +18,7 @@ type privilegeFacts struct {
 }
 
 func (p *patient) privilege() privilegeFacts {
-	f := privilegeFacts{err: raw.CheckPrivilege(), root: os.Geteuid() == 0}
+	f := privilegeFacts{err: p.denied, root: os.Geteuid() == 0}
 	f.self, _ = os.Executable() // only for the fix
 	f.wider = p.files.status("CapEff")&^netRaw != 0
 	return f
@@ -32,11 +32,11 @@ func judgePrivilege(f privilegeFacts) []Finding {
 		fix, other := SplitFix(missing.Fix)
 		all := one(check, Fail, "raw sockets cannot be opened: "+missing.Situation, fix)
 		if other != "" {
-			all = append(all, Finding{check, Info, "other ways: " + other, ""})
+			all = append(all, Finding{check, Info, "there are other ways to get them", other})
 		}
 		return all
 	case f.err != nil:
-		return one(check, Fail, "raw sockets cannot be opened: "+f.err.Error(), "")
+		return one(check, Fail, "raw sockets cannot be opened: "+f.err.Error(), openingFix(f.err, watchFix))
 	case f.root && f.wider:
 		return one(check, Info, "raw sockets open, with all the power of root: CAP_NET_RAW alone is enough", "sudo setcap cap_net_raw+p "+f.self)
 	}

@@ -5,7 +5,9 @@ package doctor
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -16,8 +18,13 @@ import (
 type routeFacts struct {
 	name    string // the target as the user wrote it; "": this is about any address of the family
 	resolve error
+	unread  error // the tables cannot be asked
 	dst     netip.Addr
-	err     error // of the lookup
+	from    netip.Addr // -S
+	by      string     // -I
+	foreign bool       // -S is no address of this host
+	down    bool       // -I is not up
+	err     error      // of the lookup
 	device  string
 	source  netip.Addr
 	gateway netip.Addr
@@ -39,17 +46,11 @@ func (p *patient) routes() []routeFacts {
 	}
 	var all []routeFacts
 	for _, dst := range elsewhere() {
-		all = append(all, p.routeTo(dst))
+		if !p.Source.IsValid() || p.Source.Is4() == dst.Is4() {
+			all = append(all, p.routeTo(dst))
+		}
 	}
 	return all
-}
-
-// route looks the target's up.
-func (p *patient) route() (raw.Route, error) {
-	if !p.Target.IsValid() {
-		return raw.Route{}, errors.ErrUnsupported
-	}
-	return p.lookup(p.Target.Addr())
 }
 
 func (p *patient) lookup(dst netip.Addr) (raw.Route, error) {
@@ -62,7 +63,10 @@ func (p *patient) lookup(dst netip.Addr) (raw.Route, error) {
 }
 
 func (p *patient) routeTo(dst netip.Addr) routeFacts {
-	f := routeFacts{name: p.Name, dst: dst}
+	f := routeFacts{name: p.Name, unread: p.links.err, dst: dst, from: p.Source, by: p.Interface, foreign: p.foreignSource()}
+	if link, ok := p.links.byName(p.Interface); ok {
+		f.down = !link.State.Up
+	}
 	r, err := p.lookup(dst)
 	if err != nil {
 		f.err = err
@@ -74,8 +78,20 @@ func (p *patient) routeTo(dst netip.Addr) routeFacts {
 	return f
 }
 
-// cut reports whether the route leads by a link without carrier.
-func (f routeFacts) cut() bool { return f.err == nil && !f.local && !f.carrier }
+// foreignSource reports whether -S belongs to somebody else: the kernel binds nothing to it.
+func (p *patient) foreignSource() bool {
+	if !p.Source.IsValid() {
+		return false
+	}
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(p.Source, 0)))
+	if err == nil {
+		c.Close()
+	}
+	return errors.Is(err, syscall.EADDRNOTAVAIL)
+}
+
+// works reports whether anything can be sent by the route.
+func (f routeFacts) works() bool { return f.err == nil && !f.foreign && (f.local || f.carrier) }
 
 func judgeRoutes(all []routeFacts) []Finding {
 	var findings []Finding
@@ -83,24 +99,50 @@ func judgeRoutes(all []routeFacts) []Finding {
 		level, text, fix := judgeRoute(f)
 		findings = append(findings, Finding{"route", level, text, fix})
 	}
-	return findings
+	return slices.Compact(findings) // of both families
 }
 
 func judgeRoute(f routeFacts) (level Level, text, fix string) {
-	get := "ip route get " + f.dst.String()
 	switch {
 	case f.resolve != nil:
 		return Fail, fmt.Sprintf("%s does not resolve: %v", f.name, f.resolve), "getent ahosts " + hostOf(f.name)
+	case f.unread != nil:
+		return Info, notExamined(f.unread), openingFix(f.unread, "ip "+familyFlag(f.dst)+" route")
+	case f.foreign:
+		return Fail, fmt.Sprintf("-S %v is not an address of this host", f.from), "ip address"
+	case f.down:
+		return Fail, fmt.Sprintf("-I %s is down", f.by), "sudo ip link set dev " + f.by + " up"
 	case f.err != nil && f.name == "":
 		return Info, fmt.Sprintf("no default route for %s (%v): only networks of this host can be probed", familyOf(f.dst), f.err), "ip " + familyFlag(f.dst) + " route"
 	case f.err != nil:
-		return Fail, fmt.Sprintf("no way to %v: %s", f.dst, routeError(f.err)), get
+		return Fail, fmt.Sprintf("no way to %v: %s", f.dst, routeError(f.err)), f.lookInto()
 	case f.local:
 		return OK, fmt.Sprintf("%v is this host itself", f.dst), ""
-	case f.cut():
+	case !f.carrier:
 		return Fail, fmt.Sprintf("%s to %v: the link is down (no carrier)", f.device, f.dst), "ip link show dev " + f.device
 	}
 	return OK, "to " + f.destination() + ": " + f.way(), ""
+}
+
+// lookInto shows why the lookup failed. A route that forbids is shown by itself; `ip route get` would only fail in the same way.
+func (f routeFacts) lookInto() string {
+	ip := "ip " + familyFlag(f.dst)
+	switch {
+	case errors.Is(f.err, syscall.ENETUNREACH):
+		return ip + " rule; " + ip + " route"
+	case errors.Is(f.err, syscall.EHOSTUNREACH), errors.Is(f.err, syscall.EACCES), errors.Is(f.err, syscall.EINVAL):
+		return ip + " rule; " + ip + " route show table all match " + f.dst.WithZone("").String()
+	}
+	return openingFix(f.err, "ip route get "+f.query())
+}
+
+// query names the way in the words of `ip route get`.
+func (f routeFacts) query() string {
+	text := towards(f.dst, f.by)
+	if f.from.IsValid() {
+		text += " from " + f.from.String()
+	}
+	return text
 }
 
 func (f routeFacts) destination() string {

@@ -16,9 +16,18 @@ type translatorFacts struct {
 	err     error // the interfaces are not known
 }
 
+// translations are the commands that list what is translated, by interface.
+var translations = map[string]string{
+	"docker0":     natFix,
+	"cni0":        natFix,
+	"kube-ipvs0":  "sudo ipvsadm --list --numeric",
+	"cilium_host": "kubectl --namespace kube-system exec ds/cilium -- cilium-dbg service list",
+}
+
+const natFix = "sudo nft list ruleset | grep -n dnat; sudo iptables-save -t nat"
+
 func (p *patient) translators() translatorFacts {
-	known := []string{"kube-ipvs0", "docker0", "cni0", "cilium_host"}
-	return translatorFacts{p.links.names(func(i raw.Interface) bool { return slices.Contains(known, i.Name) }), p.links.err}
+	return translatorFacts{p.links.names(func(i raw.Interface) bool { return translations[i.Name] != "" }), p.links.err}
 }
 
 func judgeTranslators(f translatorFacts) []Finding {
@@ -29,7 +38,13 @@ func judgeTranslators(f translatorFacts) []Finding {
 	case len(f.devices) == 0:
 		return one(check, OK, "no sign of address translation on this host", "")
 	}
+	var fixes []string
+	for _, device := range f.devices {
+		if fix := translations[device]; !slices.Contains(fixes, fix) {
+			fixes = append(fixes, fix)
+		}
+	}
 	return one(check, Info, fmt.Sprintf("%s: published ports and service addresses are translated on this host; "+
 		"rawshake finds the answers, and packet-socket sends of a scan go around the translation", strings.Join(f.devices, ", ")),
-		"sudo nft list ruleset | grep -n dnat; sudo iptables-save -t nat")
+		strings.Join(fixes, "; "))
 }

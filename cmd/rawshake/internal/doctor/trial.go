@@ -4,7 +4,6 @@ package doctor
 
 import (
 	"errors"
-	"net"
 	"net/netip"
 	"time"
 
@@ -35,21 +34,25 @@ func (t *trial) forger() uint16  { return t.guard.Ports()[0] }
 func (t *trial) guarded() uint16 { return t.guard.Ports()[1] }
 
 // newTrial opens the sockets. The trial must be closed, also after an error.
-func newTrial(v6 bool) (t *trial, err error) {
-	t = &trial{v6: v6, addr: loopback.Addr(v6)}
-	if lo, err := net.InterfaceByName("lo"); err != nil || lo.Flags&net.FlagUp == 0 {
+func (p *patient) newTrial(v6 bool) (*trial, error) {
+	t := &trial{v6: v6, addr: loopback.Addr(v6)}
+	if lo, ok := p.links.byName("lo"); ok && !lo.State.Up {
 		return t, errLoopbackDown
 	}
-	if t.sender, err = raw.OpenIP(v6, raw.SocketConfig{}); err != nil {
-		return t, opening(err)
+	return t, p.explained(t.open())
+}
+
+func (t *trial) open() (err error) {
+	if t.sender, err = raw.OpenIP(t.v6, raw.SocketConfig{}); err != nil {
+		return opening(err)
 	}
-	if t.guard, err = raw.OpenGuard(v6, raw.PortRange{}, 2, ""); err != nil {
-		return t, opening(err)
+	if t.guard, err = raw.OpenGuard(t.v6, raw.PortRange{}, 2, ""); err != nil {
+		return opening(err)
 	}
-	if t.closed, err = loopback.OpenClosed(v6); err != nil {
-		return t, opening(err)
+	if t.closed, err = loopback.OpenClosed(t.v6); err != nil {
+		return opening(err)
 	}
-	return t, opening(t.watch())
+	return opening(t.watch())
 }
 
 // watch opens the ring on what goes to the forger.
@@ -135,9 +138,9 @@ func (t *trial) watchFor(d time.Duration, see func(*craft.Reply) (enough bool)) 
 const patience = 500 * time.Millisecond
 
 // tryGuard sends a SYN-ACK to the guard, one with TTL 255, and one to a port without a guard, and watches for resets.
-func tryGuard(v6 bool) (f guardFacts) {
+func (p *patient) tryGuard(v6 bool) (f guardFacts) {
 	f.v6 = v6
-	t, err := newTrial(v6)
+	t, err := p.newTrial(v6)
 	defer t.close()
 	if f.err = err; err != nil {
 		return f

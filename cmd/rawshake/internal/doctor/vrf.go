@@ -38,6 +38,6 @@ func judgeVRF(f vrfFacts) []Finding {
 	case f.device != "":
 		return one(check, Info, fmt.Sprintf("VRF %s: with -I %s the guard listens there", names, f.device), "")
 	}
-	return one(check, Warn, fmt.Sprintf("VRF %s: the kernel resets what answers there, because guards do not cover a VRF", names),
-		"sudo sysctl -w net.ipv4.tcp_l3mdev_accept=1; or probe with -I and an interface of the VRF")
+	return one(check, Warn, fmt.Sprintf("VRF %s: the kernel resets what answers there, because guards do not cover a VRF; with -I and an interface of the VRF they do", names),
+		"sudo sysctl -w net.ipv4.tcp_l3mdev_accept=1")
 }
