@@ -57,6 +57,53 @@ func mend(t *testing.T, f found) {
 	}
 }
 
+// TestLabDoctorRings: hardware that had no room for packets. No virtual interface counts such packets, so this one is told of by us, in the
+// kernel's place. The commands are ethtool's in the places of doctor's fix: a card with a ring of 256 that may have 4096.
+func TestLabDoctorRings(t *testing.T) {
+	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
+		all := findings(t, toolAmong(t, 0, []link{{name: "ens7", missed: 9}, {name: "ens8"}, {name: "gre7", kind: "gre", missed: 5}}, "doctor", "--json"))
+		f := finds(t, all, "backlog", "warn", "ens7 lost 9 packets", "sudo ethtool -G ens7 rx ")
+		for _, name := range []string{"ens8", "gre7"} {
+			if f, found := find(all, "backlog", "warn", name); found {
+				t.Errorf("%+v", f)
+			}
+		}
+		dir := t.TempDir()
+		const ethtool = `#!/bin/sh
+case "$1" in
+-g) printf 'Ring parameters for %s:\nPre-set maximums:\nRX:\t\t4096\nRX Mini:\tn/a\nTX:\t\t4096\nCurrent hardware settings:\nRX:\t\t256\nTX:\t\t256\n' "$2" ;;
+*) echo "$@" ;;
+esac
+`
+		if err := os.WriteFile(filepath.Join(dir, "ethtool"), []byte(ethtool), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, "what is asked of ethtool", shell(t, n, "PATH="+dir+":$PATH; "+f.Fix), "-G ens7 rx 4096\n")
+	})
+}
+
+// TestLabDoctorVRF: in a VRF guards do not find what arrives, until the command lets them. Where the kernel has no VRF, doctor is told of
+// one by us, in the kernel's place, and all else is as it would be.
+func TestLabDoctorVRF(t *testing.T) {
+	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
+		said := shell(t, n, "ip link add red type vrf table 77")
+		if said != "" {
+			t.Logf("this kernel has no VRF: %s", said)
+		}
+		run := func(args ...string) []found {
+			args = append([]string{"doctor", "--json"}, args...)
+			if said == "" {
+				return findings(t, tool(t, args...))
+			}
+			return findings(t, toolAmong(t, (len(args)-2)/2, []link{{name: "red", kind: "vrf"}}, args...)) // each -I lists them, too
+		}
+		finds(t, run("-I", "eth0"), "vrf", "info", "VRF red: with -I eth0 the guard listens there", "")
+		f := finds(t, run(), "vrf", "warn", "VRF red: the kernel resets what answers there", "sudo sysctl -w net.ipv4.tcp_l3mdev_accept=1")
+		shell(t, n, f.Fix)
+		finds(t, run(), "vrf", "ok", "VRF red: tcp_l3mdev_accept lets guards cover it", "")
+	})
+}
+
 // TestLabDoctorOwnLoss: doctor is stopped while packets for it arrive that its ring cannot hold, after its first SYN or after each. Of the
 // target it then knows what the later ones drew, or nothing.
 func TestLabDoctorOwnLoss(t *testing.T) {

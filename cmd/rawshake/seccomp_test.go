@@ -58,8 +58,11 @@ func refuse(errno syscall.Errno, number, arg, value, arg2, value2 uint32) []bpf.
 // and becomes the command. It returns only if that fails.
 func play(role string) error {
 	os.Setenv(roleVariable, "command")
-	if role == "user namespace" {
+	switch role {
+	case "user namespace":
 		return inUserNamespace()
+	case "among":
+		return becomeAmong()
 	}
 	program, err := bpf.Assemble(seccompFilters[role])
 	if err != nil {
