@@ -142,11 +142,13 @@ func TestLabCarrier(t *testing.T) {
 		plug()
 		again(t, p, targets)
 
-		pending := make(chan rawshake.Result)
-		go func() { pending <- probe(t, p, at(peer.V4, 82)) }()
-		eventually(t, "a SYN", func() bool { return p.Stats().InFlight > 0 })
+		pending := make(chan map[netip.AddrPort]rawshake.Result)
+		go func() { pending <- probeAll(t, p, at(peer.V4, 82), at(peer.V6, 82)) }()
+		eventually(t, "both SYNs", func() bool { return p.Stats().InFlight == 2 })
 		plug = peer.LinkDown(t, "eth0")
-		want(t, <-pending, rawshake.Unsent, match.LinkDown)
+		for _, r := range <-pending {
+			want(t, r, rawshake.Unsent, match.LinkDown)
+		}
 		plug()
 		again(t, p, targets)
 	})

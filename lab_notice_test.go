@@ -20,20 +20,22 @@ func TestLabWhatTheTargetCounts(t *testing.T) {
 	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
 		peer := n.Host("peer")
 		peer.Listen(t, 80)
-		for port, want := range map[uint16]map[string]int{
-			80: {"InSegs": 2 * checks, "OutSegs": checks, "AttemptFails": checks, "EmbryonicRsts": checks},
-			81: {"InSegs": checks, "OutSegs": checks, "OutRsts": checks},
-		} {
-			before := netstat(t, peer)
-			p := newProber(t, rawshake.Config{})
-			for range checks {
-				probe(t, p, at(peer.V4, port))
+		families(t, func(t *testing.T, v6 bool) {
+			for port, want := range map[uint16]map[string]int{
+				80: {"InSegs": 2 * checks, "OutSegs": checks, "AttemptFails": checks, "EmbryonicRsts": checks},
+				81: {"InSegs": checks, "OutSegs": checks, "OutRsts": checks},
+			} {
+				before := netstat(t, peer)
+				p := newProber(t, rawshake.Config{})
+				for range checks {
+					probe(t, p, at(peer.Addr(v6), port))
+				}
+				p.Close() // the last reset is out
+				if got := grown(before, netstat(t, peer)); !maps.Equal(got, want) {
+					t.Errorf("port %d: %v, want %v", port, got, want)
+				}
 			}
-			p.Close() // the last reset is out
-			if got := grown(before, netstat(t, peer)); !maps.Equal(got, want) {
-				t.Errorf("port %d: %v, want %v", port, got, want)
-			}
-		}
+		})
 	})
 }
 
@@ -50,31 +52,33 @@ func TestLabWhatFirewallsRemember(t *testing.T) {
 		prober.Nft(t, `chain in { type filter hook input priority 0; ct state invalid drop; }
 			chain out { type filter hook output priority 0; ct state invalid drop; }`)
 		p := newProber(t, quick)
-		for port, want := range map[uint16]struct {
-			state   rawshake.State
-			entries map[string]int
-			seconds int
-		}{
-			80: {rawshake.Open, map[string]int{"CLOSE": 1}, 10},
-			81: {rawshake.Closed, map[string]int{}, 0},
-			82: {rawshake.Filtered, map[string]int{"SYN_SENT": len(quick.Schedule)}, 120},
-		} {
-			target := at(peer.V4, port)
-			if r := probe(t, p, target); r.State != want.state {
-				t.Errorf("%v is %v, %v, want %v", target, r.State, r.Reason, want.state)
-			}
-			for _, h := range []*lab.Host{prober, router} {
-				var entries map[string]int
-				var seconds int
-				eventually(t, h.Name+" to have seen all of "+target.String(), func() bool {
-					entries, seconds = tracked(t, h, target)
-					return maps.Equal(entries, want.entries) && seconds <= want.seconds && seconds >= want.seconds-5
-				})
-				if t.Failed() {
-					t.Fatalf("%s has the entries %v for up to %d s", h.Name, entries, seconds)
+		families(t, func(t *testing.T, v6 bool) {
+			for port, want := range map[uint16]struct {
+				state   rawshake.State
+				entries map[string]int
+				seconds int
+			}{
+				80: {rawshake.Open, map[string]int{"CLOSE": 1}, 10},
+				81: {rawshake.Closed, map[string]int{}, 0},
+				82: {rawshake.Filtered, map[string]int{"SYN_SENT": len(quick.Schedule)}, 120},
+			} {
+				target := at(peer.Addr(v6), port)
+				if r := probe(t, p, target); r.State != want.state {
+					t.Errorf("%v is %v, %v, want %v", target, r.State, r.Reason, want.state)
+				}
+				for _, h := range []*lab.Host{prober, router} {
+					var entries map[string]int
+					var seconds int
+					eventually(t, h.Name+" to have seen all of "+target.String(), func() bool {
+						entries, seconds = tracked(t, h, target)
+						return maps.Equal(entries, want.entries) && seconds <= want.seconds && seconds >= want.seconds-5
+					})
+					if t.Failed() {
+						t.Fatalf("%s has the entries %v for up to %d s", h.Name, entries, seconds)
+					}
 				}
 			}
-		}
+		})
 	})
 }
 
@@ -84,7 +88,7 @@ func tracked(t *testing.T, h *lab.Host, target netip.AddrPort) (entries map[stri
 	var out strings.Builder
 	h.Run(t, lab.Command{Path: "cat", Args: []string{"/proc/self/net/nf_conntrack"}, As: lab.Root, Stdout: &out})
 	entries = map[string]int{}
-	about := " dst=" + target.Addr().String() + " "
+	about := " dst=" + target.Addr().StringExpanded() + " " // of IPv6, the kernel writes every digit
 	for line := range strings.Lines(out.String()) {
 		f := strings.Fields(line) // ipv4 2 tcp 6 119 SYN_SENT src=… dst=… sport=… dport=…
 		if len(f) < 10 || !strings.Contains(line, about) || f[9] != "dport="+strconv.Itoa(int(target.Port())) {

@@ -183,18 +183,20 @@ func TestSituationSourcePortsUsedUp(t *testing.T) {
 	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
 		peer := n.Host("peer")
 		peer.Drop(t, 80)
-		c := started(t, NewCheckerConfig(Config{Method: MethodConnect, SourcePorts: PortRange{40000, 40002}}))
-		var all sync.WaitGroup
-		for range 3 {
-			all.Go(func() {
-				if err := c.CheckAddr(at(peer.V4, 80), time.Second); err != ErrTimeout {
-					t.Errorf("check with a port: %v, want ErrTimeout", err)
-				}
-			})
+		for _, addr := range []netip.Addr{peer.V4, peer.V6} {
+			c := started(t, NewCheckerConfig(Config{Method: MethodConnect, SourcePorts: PortRange{40000, 40002}}))
+			var all sync.WaitGroup
+			for range 3 {
+				all.Go(func() {
+					if err := c.CheckAddr(at(addr, 80), time.Second); err != ErrTimeout {
+						t.Errorf("check of %v with a port: %v, want ErrTimeout", addr, err)
+					}
+				})
+			}
+			time.Sleep(300 * time.Millisecond)
+			wantErrConnect(t, c.CheckAddr(at(addr, 80), 100*time.Millisecond), syscall.EADDRNOTAVAIL)
+			all.Wait()
 		}
-		time.Sleep(300 * time.Millisecond)
-		wantErrConnect(t, c.CheckAddr(at(peer.V4, 80), 100*time.Millisecond), syscall.EADDRNOTAVAIL)
-		all.Wait()
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -42,7 +43,9 @@ func TestLabSoak(t *testing.T) {
 	top := lab.Topology{Prefixes: map[string][]netip.Prefix{"peer": {netip.MustParsePrefix("10.128.0.0/9"), netip.MustParsePrefix("fd80::/64")}}}
 	lab.Test(t, top, func(t *testing.T, n *lab.Net) {
 		n.Host("peer").Respond(t, lab.Responder{Mixed: true})
-		n.Prober().AddRoute(t, lab.Route{To: netip.MustParsePrefix("10.88.0.0/16"), Type: "unreachable"})
+		for _, prefix := range noWay {
+			n.Prober().AddRoute(t, lab.Route{To: prefix, Type: "unreachable"})
+		}
 		s := &soak{p: newProber(t, rawshake.Config{
 			Timeout: time.Second, Schedule: []time.Duration{0, 400 * time.Millisecond},
 			MaxInFlight: 1 << 14, // slots are used in turn: few are all in use early
@@ -62,6 +65,12 @@ func TestLabSoak(t *testing.T) {
 	})
 }
 
+// noWay are networks that nothing is sent to, and links those of the prober's neighbours.
+var (
+	noWay = []netip.Prefix{netip.MustParsePrefix("10.88.0.0/16"), netip.MustParsePrefix("fd88::/64")}
+	links = []netip.Prefix{netip.MustParsePrefix("10.77.1.0/24"), netip.MustParsePrefix("fd77:0:0:1::/64")}
+)
+
 type soak struct {
 	p        *rawshake.Prober
 	verdicts atomic.Int64
@@ -76,6 +85,10 @@ func (s *soak) target() netip.AddrPort {
 		return at(netip.AddrFrom4([4]byte{10, 88, 0, addr[3]}), port)
 	case x%1000 == 1:
 		return at(netip.AddrFrom4([4]byte{10, 77, 1, 100 + addr[3]%100}), port)
+	case x%1000 == 2:
+		return at(netip.AddrFrom16([16]byte{0xfd, 0x88, 15: addr[3]}), port)
+	case x%1000 == 3:
+		return at(netip.AddrFrom16([16]byte{0xfd, 0x77, 7: 1, 15: 100 + addr[3]%100}), port)
 	case x%2 == 0:
 		return at(netip.AddrFrom4(addr), port)
 	default:
@@ -87,10 +100,11 @@ func (s *soak) target() netip.AddrPort {
 func (s *soak) check(t *testing.T, r rawshake.Result) {
 	s.verdicts.Add(1)
 	right := false
-	switch a := r.Target.Addr(); {
-	case a.Is4() && a.As4()[1] == 77: // the kernel still asks for the neighbour, or has given it up
+	in := func(p netip.Prefix) bool { return p.Contains(r.Target.Addr()) }
+	switch {
+	case slices.ContainsFunc(links, in): // the kernel still asks for the neighbour, or has given it up
 		right = r.State == rawshake.Unsent || r.Reason == match.NoNeighbour
-	case a.Is4() && a.As4()[1] == 88:
+	case slices.ContainsFunc(noWay, in):
 		right = r.Reason == match.NoRoute
 	default:
 		fates := map[lab.Fate]rawshake.State{lab.Open: rawshake.Open, lab.Closed: rawshake.Closed, lab.Silent: rawshake.Filtered}

@@ -74,14 +74,19 @@ func scanAll(t *testing.T, c Config, each func(*engine.Verdict)) (*tally, Totals
 	return h, totals
 }
 
-// both runs a test for an IPv4 and an IPv6 prefix behind the peer, with 2^bits addresses.
+// prefixes are one of each family behind the peer, with 2^bits addresses.
+func prefixes(bits int) map[string]string {
+	return map[string]string{
+		"v4": netip.PrefixFrom(netip.MustParseAddr("10.128.0.0"), 32-bits).String(),
+		"v6": netip.PrefixFrom(netip.MustParseAddr("fd80::"), 128-bits).String(),
+	}
+}
+
+// both runs a test for prefixes of both families, each in a lab of its own.
 func both(t *testing.T, bits int, test func(t *testing.T, n *lab.Net, prefix string)) {
-	for name, p := range map[string]netip.Prefix{
-		"v4": netip.PrefixFrom(netip.MustParseAddr("10.128.0.0"), 32-bits),
-		"v6": netip.PrefixFrom(netip.MustParseAddr("fd80::"), 128-bits),
-	} {
+	for name, prefix := range prefixes(bits) {
 		t.Run(name, func(t *testing.T) {
-			lab.Test(t, million, func(t *testing.T, n *lab.Net) { test(t, n, p.String()) })
+			lab.Test(t, million, func(t *testing.T, n *lab.Net) { test(t, n, prefix) })
 		})
 	}
 }

@@ -75,7 +75,7 @@ func TestLabScan(t *testing.T) {
 func TestLabScanShown(t *testing.T) {
 	lab.Test(t, wide, func(t *testing.T, n *lab.Net) {
 		n.Host("peer").Respond(t, lab.Responder{Mixed: true})
-		base := []string{"10.128.0.0/26", "-p", "80-83", "-t", "200ms", "--seed", "3", "--rate", "max"}
+		base := []string{"10.128.0.0/27", "fd80::/123", "-p", "80-83", "-t", "200ms", "--seed", "3", "--rate", "max"}
 		count := map[string]int{"closed": 0}
 		for _, test := range []struct {
 			args string

@@ -265,7 +265,7 @@ func TestLabScanResumeFaster(t *testing.T) {
 func TestLabScanPinned(t *testing.T) {
 	hosts := ""
 	for i := range 100 {
-		hosts += fmt.Sprintf("10.128.0.%d name%d.example\n", i, i)
+		hosts += fmt.Sprintf("%v name%d.example\n", nthPinned(i), i)
 	}
 	top := wide
 	top.Files = map[string]string{"/etc/hosts": hosts, "/etc/resolv.conf": "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"}
@@ -293,12 +293,20 @@ func TestLabScanPinned(t *testing.T) {
 			t.Errorf("%+v", s.run)
 		}
 		for i := range 100 {
-			at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 128, 0, byte(i)}), 80)
+			at := netip.AddrPortFrom(nthPinned(i), 80)
 			if got, want := s.records[at].Target, fmt.Sprintf("name%d.example:80", i); got != want {
 				t.Errorf("%v is %q, want %q", at, got, want)
 			}
 		}
 	})
+}
+
+// nthPinned is the address of a name, every other one of IPv6.
+func nthPinned(i int) netip.Addr {
+	if i%2 == 0 {
+		return netip.AddrFrom4([4]byte{10, 128, 0, byte(i)})
+	}
+	return netip.AddrFrom16([16]byte{0xfd, 0x80, 15: byte(i)})
 }
 
 // TestLabScanSecondSignal: who is in a hurry is let go.

@@ -367,7 +367,7 @@ func TestLabScanKillLanes(t *testing.T) {
 		dir := t.TempDir()
 		const targets = 1 << 17
 		lanes := min(runtime.NumCPU(), 8) // from 100 000 packets a second on
-		args := []string{"10.128.0.0/16", "-p", "80,443", "--rate", "101k", "-t", "500ms", "--show", "all", "-o", "x.jsonl.zst", "-o", "x.csv",
+		args := []string{"10.128.0.0/17", "fd80::/113", "-p", "80,443", "--rate", "101k", "-t", "500ms", "--show", "all", "-o", "x.jsonl.zst", "-o", "x.csv",
 			"--fields", "addr,port,state", "--checkpoint-every", "50ms"}
 		for i := range int64(3) {
 			scan := begin(t, dir, args...)
