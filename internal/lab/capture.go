@@ -17,7 +17,8 @@ import (
 // A packet socket that bypasses the queueing discipline is not seen on the interface that it sends from, but at the other end of the
 // link: capture at the peer.
 type Capture struct {
-	conn packetConn
+	conn   packetConn
+	header int // bytes of the link header
 
 	mu      sync.Mutex
 	frames  []frame  // not decoded yet
@@ -36,12 +37,16 @@ func (h *Host) Capture(t testing.TB) *Capture {
 // as it arrives.
 func (h *Host) CaptureOn(t testing.TB, name string) *Capture {
 	t.Helper()
-	args := packetArgs{Interface: h.Interface(name).Index, Incoming: name == "lo"}
+	return h.capture(t, packetArgs{Interface: h.Interface(name).Index, Header: ether, Incoming: name == "lo"})
+}
+
+func (h *Host) capture(t testing.TB, args packetArgs) *Capture {
+	t.Helper()
 	m, err := h.call("packets", args, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &Capture{conn: packetConn{m.files[0]}}
+	c := &Capture{conn: packetConn{m.files[0]}, header: args.Header}
 	go c.read()
 	t.Cleanup(c.Close)
 	return c
@@ -89,9 +94,8 @@ func (c *Capture) Packets(t testing.TB) []Packet {
 
 // decode runs under the lock.
 func (c *Capture) decode() {
-	const linkHeader = 14
 	for _, f := range c.frames {
-		p, err := Decode(f.data[linkHeader:])
+		p, err := Decode(f.data[c.header:])
 		p.Time, p.Out, p.Unfinished = f.time, f.out, f.unfinished
 		if err != nil {
 			c.err = errors.Join(c.err, err)

@@ -5,6 +5,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"testing"
 
@@ -195,6 +196,28 @@ func opRule(c *call, r Rule) (any, error) {
 	}
 	nl := c.nl
 	return c.either(true, func() error { return nl.RuleAdd(rule) }, func() error { return nl.RuleDel(rule) })
+}
+
+// AddNeighbour tells the host the link address of a neighbour, which it need not ask for then, until the end of t. The interface may be a
+// device of [Host.Tap].
+func (h *Host) AddNeighbour(t testing.TB, name string, addr netip.Addr, mac net.HardwareAddr) (undo func()) {
+	t.Helper()
+	return h.do(t, "neighbour", neighbourArgs{name, addr, mac}, nil)
+}
+
+type neighbourArgs struct {
+	Name string
+	Addr netip.Addr
+	MAC  net.HardwareAddr
+}
+
+func opNeighbour(c *call, a neighbourArgs) (any, error) {
+	link, err := c.nl.LinkByName(a.Name)
+	if err != nil {
+		return nil, err
+	}
+	n, nl := &netlink.Neigh{LinkIndex: link.Attrs().Index, IP: a.Addr.AsSlice(), HardwareAddr: a.MAC, State: unix.NUD_PERMANENT}, c.nl
+	return c.either(true, func() error { return nl.NeighAdd(n) }, func() error { return nl.NeighDel(n) })
 }
 
 // FlushNeighbours forgets what the host knows of its neighbours' link addresses.

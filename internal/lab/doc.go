@@ -46,6 +46,7 @@
 //   - A function: [Host.Script] takes the TCP stack of a host away and hands each packet to Go, which may forge any answer, late,
 //     twice or wrong.
 //   - A BPF program: [Host.Respond] answers every address and port at millions of SYNs a second.
+//   - The same behind a device of a host's own, without a link: [Host.Tun], and [Host.Tap], whose queue can be full for a while.
 //   - [Host.Lose] loses packets on their way in and out, repeatably; [Host.Deafen] has an interface take nothing in;
 //     [Host.Overflow] gives the kernel's backlog too much, [Host.CrowdNeighbours] leaves a host's kernel no room for neighbours.
 //

@@ -55,24 +55,28 @@ func (h *Host) Script(t testing.TB, answer func(Packet) []Answer) *Script {
 
 // run returns when the socket is closed.
 func (s *Script) run(answer func(Packet) []Answer) {
-	const linkHeader = 14
 	buf := make([]byte, 1<<16)
 	for {
 		f, err := s.conn.receive(buf)
 		if err != nil {
 			return
 		}
-		p, err := Decode(f.data[linkHeader:])
+		p, err := Decode(f.data[ether:])
 		if err != nil {
 			continue
 		}
 		p.Time, p.Unfinished = f.time, f.unfinished
-		for _, a := range answer(p) {
-			if a.After <= 0 {
-				s.Send(a.Packet)
-			} else {
-				time.AfterFunc(a.After, func() { s.Send(a.Packet) })
-			}
+		respond(answer(p), s.Send)
+	}
+}
+
+// respond sends answers when their time has come.
+func respond(answers []Answer, send func(packet []byte) error) {
+	for _, a := range answers {
+		if a.After <= 0 {
+			send(a.Packet)
+		} else {
+			time.AfterFunc(a.After, func() { send(a.Packet) })
 		}
 	}
 }
@@ -83,7 +87,7 @@ func (s *Script) Send(packet []byte) error {
 }
 
 func opScript(c *call, index int) (any, error) {
-	f, err := c.packetSocket(packetArgs{Interface: index, Incoming: true, TCPOnly: true})
+	f, err := c.packetSocket(packetArgs{Interface: index, Header: ether, Incoming: true, TCPOnly: true})
 	if err != nil {
 		return nil, err
 	}

@@ -74,6 +74,8 @@ func operations() map[string]operation {
 		"neighbours": op(opNeighbours),
 		"crowd":      op(opCrowd),
 		"knows":      op(opKnows),
+		"neighbour":  op(opNeighbour),
+		"tunnel":     op(opTunnel),
 		"start":      op(opStart),
 		"signal":     op(opSignal),
 	}

@@ -18,6 +18,7 @@ import (
 // packetArgs describe a packet socket that the first process opens in a host's namespace and hands over.
 type packetArgs struct {
 	Interface int
+	Header    int  // bytes of its link header
 	Incoming  bool // only what arrives
 	TCPOnly   bool // else also ICMP
 }
@@ -52,7 +53,7 @@ func (n *node) packetSocket(a packetArgs) (*os.File, error) {
 }
 
 func preparePacketSocket(fd int, a packetArgs) error {
-	filter, err := bpf.Assemble(packetFilter(a.TCPOnly))
+	filter, err := bpf.Assemble(packetFilter(uint32(a.Header), a.TCPOnly))
 	if err != nil {
 		return err
 	}
@@ -78,19 +79,19 @@ func toInt(b bool) int {
 }
 
 // packetFilter lets TCP and ICMP pass, over IPv4 and IPv6 without extension headers.
-func packetFilter(tcpOnly bool) []bpf.Instruction {
+func packetFilter(header uint32, tcpOnly bool) []bpf.Instruction {
 	icmp4, icmp6 := uint32(unix.IPPROTO_ICMP), uint32(unix.IPPROTO_ICMPV6)
 	if tcpOnly {
 		icmp4, icmp6 = unix.IPPROTO_TCP, unix.IPPROTO_TCP
 	}
 	return []bpf.Instruction{
-		bpf.LoadAbsolute{Off: 12, Size: 2},
+		bpf.LoadExtension{Num: bpf.ExtProto},
 		bpf.JumpIf{Val: unix.ETH_P_IP, SkipFalse: 3},
-		bpf.LoadAbsolute{Off: 23, Size: 1},
+		bpf.LoadAbsolute{Off: header + 9, Size: 1},
 		bpf.JumpIf{Val: unix.IPPROTO_TCP, SkipTrue: 6},
 		bpf.JumpIf{Val: icmp4, SkipTrue: 5, SkipFalse: 4},
 		bpf.JumpIf{Val: unix.ETH_P_IPV6, SkipFalse: 3},
-		bpf.LoadAbsolute{Off: 20, Size: 1},
+		bpf.LoadAbsolute{Off: header + 6, Size: 1},
 		bpf.JumpIf{Val: unix.IPPROTO_TCP, SkipTrue: 2},
 		bpf.JumpIf{Val: icmp6, SkipTrue: 1},
 		bpf.RetConstant{Val: 0},
