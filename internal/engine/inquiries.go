@@ -38,7 +38,6 @@ func (f *family[A]) inquire(id match.ID, s *match.Slot[A], path *outlet, port in
 	h := hop{path.Path, s.Addr()}
 	switch f.look(h) {
 	case NeighbourKnown:
-		f.unpark(id, s)
 		return true
 	case NeighbourFailed:
 		f.bury(id, s, path)

@@ -231,3 +231,29 @@ func TestInquiriesInAnOutage(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// When we cannot ask any more, the probes that waited leave by the kernel's way, each once, also those whose time was over just then.
+func TestInquiriesWithoutAVoice(t *testing.T) {
+	for _, at := range []time.Duration{500 * ms, 999 * ms, 1000 * ms, 1001 * ms} {
+		families(t, func(t *testing.T, target netip.AddrPort) {
+			began := time.Now()
+			after := func() bool { return time.Since(began) >= at }
+			w := wiretest.New(wiretest.Delay(100*ms, wiretest.Open))
+			w.OnLink, w.Asks, w.Mute = true, true, after
+			w.Hop = func(netip.Addr) engine.Neighbour {
+				if after() {
+					return engine.NeighbourKnown
+				}
+				return engine.NeighbourUnknown
+			}
+			l := newLane(t, w)
+			for _, target := range many(target, 10) {
+				l.submit(target)
+			}
+			l.run(2 * time.Second)
+			if wantSent(t, w, 10, 10); len(l.verdicts) != 10 || l.Len() != 0 || l.Held() != 0 {
+				t.Errorf("mute after %v: %d verdicts, %d pending, %d held", at, len(l.verdicts), l.Len(), l.Held())
+			}
+		})
+	}
+}

@@ -85,6 +85,7 @@ func (f *family[A]) attempt(id match.ID, s *match.Slot[A]) {
 			f.cfg.Again(f.at, target.Addr())
 		}
 	} else {
+		f.unpark(id, s)
 		f.holding(s, -1)
 	}
 	b := f.room(path.Sender)

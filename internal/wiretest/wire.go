@@ -32,6 +32,7 @@ type Wire struct {
 	SendErr          func(pkt []byte) error            // what sending says; nil: nothing is refused
 	Hop              func(netip.Addr) engine.Neighbour // what is known of a next hop; nil: all are known
 	Asks             bool                              // targets are neighbours that we ask ourselves, each once
+	Mute             func() bool                       // whether we cannot, so that the kernel asks; nil: we can
 	Down             func() bool                       // whether the interface has no carrier; nil: it has
 	Gone             func(netip.Addr) error            // what is missing of a way that there was; nil: nothing
 	Ring             int                               // how many packets may wait to be received; 0: any number
@@ -194,7 +195,11 @@ func (w *Wire) hop(dst netip.Addr) engine.Neighbour {
 }
 
 // Inquire implements engine.Wire.
-func (w *Wire) Inquire(_ *engine.Path, dst netip.Addr) (engine.Neighbour, bool) {
+func (w *Wire) Inquire(p *engine.Path, dst netip.Addr) (engine.Neighbour, bool) {
+	if w.Mute != nil && w.Mute() {
+		p.Asks = false
+		return engine.NeighbourKnown, false
+	}
 	state := w.hop(dst)
 	if w.asked[dst] || state == engine.NeighbourKnown {
 		return state, false
