@@ -97,16 +97,17 @@ func (f *family[A]) waitsOn(s *match.Slot[A]) bool {
 // connect(2) has no turns.
 func (f *family[A]) unsent(s *match.Slot[A]) *Verdict {
 	why, errno := match.Reason(s.PortIndex()), syscall.Errno(0)
+	path := f.paths[s.Path()]
+	if (why == match.NoBuffers || why == match.Unresolved) && !f.wire.LinkUp(path.Path) { // there is no room where nothing leaves, and no answer
+		return f.fresh(match.Unsent, match.LinkDown, syscall.ENETDOWN)
+	}
 	switch why {
 	case match.NoSource: // it waited for a port
 		why, errno = match.Overload, syscall.EADDRNOTAVAIL
 	case match.NoBuffers:
 		errno = syscall.ENOBUFS
-		if !f.wire.LinkUp(f.paths[s.Path()].Path) { // there is no room where nothing leaves
-			why, errno = match.LinkDown, syscall.ENETDOWN
-		}
 	case match.Unresolved:
-		if path := f.paths[s.Path()]; path.Asks && f.health(path, s.Addr()) == hopFailed {
+		if path.Asks && f.health(path, s.Addr()) == hopFailed {
 			return f.stranded(path)
 		}
 		errno = syscall.EHOSTUNREACH

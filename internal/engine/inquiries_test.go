@@ -257,3 +257,15 @@ func TestInquiriesWithoutAVoice(t *testing.T) {
 		})
 	}
 }
+
+// A check whose link is down is unsent for that, and not because its neighbour does not answer.
+func TestInquiryByALinkThatIsDown(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		w := wiretest.New(wiretest.Silent)
+		w.OnLink, w.Asks = true, true
+		w.Hop = func(netip.Addr) engine.Neighbour { return engine.NeighbourUnknown }
+		w.Down = func() bool { return true }
+		v := probe(t, open(t, w, plan(t, 0)), target, time.Second)
+		wantLocal(t, v, target, match.Unsent, match.LinkDown, syscall.ENETDOWN)
+	})
+}
