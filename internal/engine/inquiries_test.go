@@ -131,6 +131,29 @@ func TestInquiriesAtARate(t *testing.T) {
 	})
 }
 
+// No more questions leave at a time than the rate allows, however many callers there are.
+func TestInquiriesOfACrowdAtARate(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		l := newLAN(wiretest.Silent, ms)
+		f := open(t, l.Wire, with(plan(t, 0), pace(20)))
+		began := time.Now()
+		for i := range 100 {
+			start(t.Context(), f, nth(even(target), 2*i+1), 5*time.Second)
+		}
+		time.Sleep(time.Second)
+		first := 0
+		for _, at := range l.asked {
+			if at.Sub(began) < time.Second {
+				first++
+			}
+		}
+		if first < 15 || first > 25 {
+			t.Errorf("%d questions in a second", first)
+		}
+		time.Sleep(10 * time.Second)
+	})
+}
+
 // A check whose time is over before anybody has answered was not sent; one that is told in time that nobody does is unreachable.
 func TestInquiryOfACheck(t *testing.T) {
 	families(t, func(t *testing.T, target netip.AddrPort) {

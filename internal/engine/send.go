@@ -62,9 +62,13 @@ func (s *Shard) pay() bool {
 	return n > 0
 }
 
-// unpay gives the pacer back what was paid for a packet that does not go now.
+// unpay gives the pacer back what was paid for a packet that does not go now, unless it is owed for another one.
 func (s *Shard) unpay() {
-	if s.cfg.Pacer != nil {
+	switch {
+	case s.cfg.Pacer == nil:
+	case s.owed > 0:
+		s.owed--
+	default:
 		s.cfg.Pacer.Charge(s.at, -1)
 	}
 }

@@ -64,7 +64,7 @@ type Shard struct {
 	lossAt     time.Duration // when they last had grown
 	paceWait   time.Duration
 	sixFirst   bool
-	owed       int // resets that the pacer was not charged for
+	owed       int // resets and questions that the pacer was not charged for
 	held       int // patient probes whose first attempt waits, but not for an inquiry
 
 	translated  bool          // the wire shows replies also as sockets see them
@@ -235,7 +235,7 @@ func (s *Shard) catchUp() (n int) {
 	return n
 }
 
-// settleUp charges the pacer for the resets, which do not ask it.
+// settleUp charges the pacer for the resets and the questions, which do not ask it.
 func (s *Shard) settleUp() {
 	if s.owed > 0 && s.cfg.Pacer != nil {
 		s.cfg.Pacer.Charge(s.at, s.owed)
