@@ -117,20 +117,23 @@ func (f *family[A]) hold(s *match.Slot[A], why match.Reason) {
 }
 
 // enqueue has the next attempt wait for its turn, but no longer than the probe may take.
-func (f *family[A]) enqueue(id match.ID, s *match.Slot[A]) {
+func (f *family[A]) enqueue(id match.ID, s *match.Slot[A]) { f.enqueueIn(f.queueOf(s), id, s) }
+
+func (f *family[A]) enqueueIn(q *queue[match.ID], id match.ID, s *match.Slot[A]) {
 	if !s.Is(match.FlagQueued) {
 		s.Set(match.FlagQueued)
 		f.table.Arm(id, s.Final)
-		f.push(id, s)
+		q.push(id)
 	}
 }
 
-func (f *family[A]) push(id match.ID, s *match.Slot[A]) {
+func (f *family[A]) push(id match.ID, s *match.Slot[A]) { f.queueOf(s).push(id) }
+
+func (f *family[A]) queueOf(s *match.Slot[A]) *queue[match.ID] {
 	if s.Is(match.FlagSent) {
-		f.later.push(id)
-	} else {
-		f.first.push(id)
+		return &f.later
 	}
+	return &f.first
 }
 
 // settle ends a probe: the verdict, of which state, reason and evidence are filled in, goes to the sink, and the slot is free.

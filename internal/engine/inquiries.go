@@ -125,7 +125,7 @@ func (s *Shard) reviewInquiries() {
 	}
 }
 
-// resume has a probe go on whose hop is known or has failed.
+// resume has a probe go on whose hop is known or has failed. With its question it has begun, so now it goes before those that have not.
 func (f *family[A]) resume(id match.ID, state Neighbour) {
 	s := f.table.Slot(id)
 	if state == NeighbourFailed {
@@ -133,5 +133,6 @@ func (f *family[A]) resume(id match.ID, state Neighbour) {
 		return
 	}
 	f.unpark(id, s)
-	f.enqueue(id, s)
+	f.hold(s, match.Overload)
+	f.enqueueIn(&f.later, id, s)
 }

@@ -292,3 +292,33 @@ func TestInquiryByALinkThatIsDown(t *testing.T) {
 		wantLocal(t, v, target, match.Unsent, match.LinkDown, syscall.ENETDOWN)
 	})
 }
+
+// Who waited for a neighbour that is known now waits for its turn: that is what it says if its time is over first.
+func TestInquiryThenTurn(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		l := newLAN(wiretest.Silent, 10*ms)
+		f := open(t, l.Wire, with(plan(t, 0), pace(0.1)))
+		start(t.Context(), f, even(target), time.Second).want(t, match.Unsent, match.Overload, time.Second)
+		wantSent(t, l.Wire, 0, 0)
+	})
+}
+
+// At a low rate a neighbour has its SYN right after it has answered, and not when all others have been asked: an answer does not last that long.
+func TestInquiriesAreFollowedUp(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		l := newLAN(wiretest.Open, ms)
+		f := open(t, l.Wire, with(plan(t, 0), pace(1)))
+		began := time.Now()
+		var all []*pending
+		for i := range 50 {
+			all = append(all, start(t.Context(), f, nth(even(target), 2*i), time.Hour))
+		}
+		for _, p := range all {
+			<-p.done
+			syn := began.Add(p.took)
+			if late := syn.Sub(l.asked[p.v.Target.Addr()]); p.v.State != match.Open || late > 3*time.Second {
+				t.Errorf("%v is %v %v, %v after it was asked for", p.v.Target, p.v.State, p.v.Reason, late)
+			}
+		}
+	})
+}
