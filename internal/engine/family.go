@@ -62,7 +62,7 @@ func (f *family[A]) submit(target netip.AddrPort, user uint32, asked, timeout ti
 	default:
 		f.enqueue(id, s)
 	}
-	return Ticket{id, f.six}, true
+	return Ticket{id, f.six}, s.Live()
 }
 
 // turnAway is refuse that gives the pacer back what was paid.

@@ -322,3 +322,16 @@ func TestInquiriesAreFollowedUp(t *testing.T) {
 		}
 	})
 }
+
+// Who submits the target of a neighbour that is known to be dead learns that it has its verdict, and took no turn.
+func TestSubmitToADeadNeighbour(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		w := wiretest.New(wiretest.Silent)
+		w.OnLink, w.Asks = true, true
+		w.Hop = func(netip.Addr) engine.Neighbour { return engine.NeighbourFailed }
+		l := newLane(t, w)
+		if _, ok := l.Submit(target, engine.Patient, l.Now(), time.Second, true); ok || l.verdicts[target].State != match.Unreachable {
+			t.Errorf("pending: %v, %v", ok, l.verdicts)
+		}
+	})
+}
