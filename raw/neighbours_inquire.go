@@ -42,6 +42,25 @@ func (n *Neighbours) Inquire(r Route, addr netip.Addr, believe time.Duration) (s
 	return state, mac, asked && err == nil, err
 }
 
+// Silent reports whether a neighbour has not answered Inquire, which then says
+// Failed. The kernel's word does not count: it keeps for long that one has not
+// answered.
+func (n *Neighbours) Silent(ifindex int, addr netip.Addr) bool {
+	key := neighbourKey{ifindex, addr.Unmap().WithZone("")}
+	if _, ok := n.told(key); ok {
+		return false
+	}
+	_, _, own := n.known(key)
+	return own != nil && own.silent(key, time.Now())
+}
+
+func (a *asked) silent(key neighbourKey, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	q := a.entries[key]
+	return q != nil && q.failed(now) && !a.missed(q, now)
+}
+
 // inquire judges an inquiry, and says whether it is time for a question, which
 // it notes.
 func (a *asked) inquire(key neighbourKey, now time.Time, believe time.Duration) (state NeighbourState, mac [6]byte, ask bool) {

@@ -170,3 +170,42 @@ func TestLabInquireBeyondTheKernel(t *testing.T) {
 		}
 	}
 }
+
+// Whether a neighbour is silent is judged by our own questions: the kernel remembers for long that one did not answer once.
+func TestLabSilent(t *testing.T) {
+	newPeer(t)
+	n := openTestNeighbours(t)
+	us := link(t, "va")
+	r := Route{Interface: us.Attrs().Index, Source: here4}
+	copy(r.SourceMAC[:], us.Attrs().HardwareAddr)
+	nobody := netip.MustParseAddr("10.9.0.80")
+	for _, addr := range []netip.Addr{there4, nobody} {
+		run(t, fmt.Sprintf("ip neigh add %v dev va nud failed", addr))
+		becomes(t, n, r.Interface, addr, Failed, time.Second)
+		if n.Silent(r.Interface, addr) {
+			t.Errorf("%v is silent, and was not asked", addr)
+		}
+	}
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		silent := n.Silent(r.Interface, nobody)
+		lives, _, _, err := n.Inquire(r, there4, time.Minute)
+		check(t, err)
+		dead, _, _, err := n.Inquire(r, nobody, time.Minute)
+		check(t, err)
+		if n.Silent(r.Interface, there4) || silent && dead != Failed || dead == Failed && !n.Silent(r.Interface, nobody) {
+			t.Fatalf("%v is %v, %v is %v and was silent: %v", there4, lives, nobody, dead, silent)
+		}
+		if lives == Reachable && dead == Failed {
+			break
+		}
+		if time.Since(began) > 4*time.Second {
+			t.Fatalf("%v is %v, %v is %v", there4, lives, nobody, dead)
+		}
+	}
+	n.asked.mu.Lock()
+	n.asked.entries[neighbourKey{r.Interface, there4}].answered = time.Now().Add(-2 * answerLasts)
+	n.asked.mu.Unlock()
+	if n.Silent(r.Interface, there4) {
+		t.Errorf("%v is silent, as its answer is old", there4)
+	}
+}

@@ -37,11 +37,9 @@ func (k *Kernel) Neighbour(p *Path, dst netip.Addr) Neighbour {
 	}
 	var state raw.NeighbourState
 	switch {
-	case p.Asks:
-		if state, _ = k.hops.Lookup(p.Interface, dst); state != raw.Failed {
-			return NeighbourKnown // it was, when something was sent
-		}
-	case k.framesPass(p):
+	case p.Asks && k.hops.Silent(p.Interface, dst):
+		return NeighbourFailed
+	case p.Asks, k.framesPass(p): // it was known when something was sent
 		return NeighbourKnown
 	case k.byFrames(p):
 		state, _ = k.hops.Lookup(p.Interface, dst.WithZone(""))
