@@ -246,7 +246,7 @@ func (n *Neighbours) Resolve(ifindex int, addr netip.Addr) error {
 	if err != nil {
 		err = fmt.Errorf("raw: resolve %v on interface %d: %w", addr, ifindex, err)
 	} else {
-		err = own.send(key, from)
+		err = own.send(key, from, [6]byte{})
 	}
 	if err != nil {
 		own.unasked(key)

@@ -20,12 +20,18 @@ type asked struct {
 	readers sync.WaitGroup
 	news    func() // told when a link address becomes known or changes
 
-	mu      sync.Mutex
-	entries map[neighbourKey]*inquiry
-	burst   int       // questions that Inquire may still ask
-	began   time.Time // until askPause after then
-	lost    time.Time // when an answer may have been, for want of room in a socket
-	looked  time.Time // for that
+	mu       sync.Mutex
+	entries  map[neighbourKey]*inquiry
+	burst    int             // questions that Inquire may still ask
+	began    time.Time       // until askPause after then
+	lost     time.Time       // when an answer may have been, for want of room in a socket
+	looked   time.Time       // for that
+	stations map[station]int // for how many addresses they have answered
+	proxies  map[int][6]byte // by interface, of which it is one
+}
+
+func newAsked(news func()) *asked {
+	return &asked{news: news, entries: map[neighbourKey]*inquiry{}, stations: map[station]int{}, proxies: map[int][6]byte{}}
 }
 
 // inquiry is one neighbour that we asked for.
@@ -54,7 +60,7 @@ const (
 )
 
 func openAsked(news func()) (*asked, error) {
-	a := &asked{news: news, entries: map[neighbourKey]*inquiry{}}
+	a := newAsked(news)
 	var err error
 	if a.arp, err = packetFile(unix.ETH_P_ARP, arpReplies); err != nil {
 		return nil, err
@@ -142,8 +148,8 @@ func (a *asked) due(key neighbourKey, now time.Time) bool {
 	return true
 }
 
-// note notes a request.
-func (a *asked) note(key neighbourKey, now time.Time) {
+// note notes a request, and returns how many there are now without an answer.
+func (a *asked) note(key neighbourKey, now time.Time) int {
 	q := a.entries[key]
 	switch {
 	case q == nil:
@@ -158,6 +164,7 @@ func (a *asked) note(key neighbourKey, now time.Time) {
 	}
 	q.requests++
 	q.last = now
+	return q.requests
 }
 
 // unasked takes a request back that could not be sent: nobody owes an answer
@@ -198,15 +205,22 @@ func (a *asked) heard(key neighbourKey, mac [6]byte, now time.Time) {
 		if q.mac != mac || now.Sub(q.answered) >= answerLasts {
 			defer a.news()
 		}
+		if q.answered.IsZero() {
+			a.answers(station{key.ifindex, mac})
+		}
 		q.requests, q.answered, q.mac = 0, now, mac
 	}
 }
 
-// send puts the question on the link.
-func (a *asked) send(key neighbourKey, from speaker) error {
-	file, to, packet := a.arp, broadcast, arpRequest(from, key.addr)
+// send puts the question on the link, to one link address or, if that is zero,
+// to all that might be the neighbour's.
+func (a *asked) send(key neighbourKey, from speaker, to [6]byte) error {
+	file, all, packet := a.arp, broadcast, arpRequest(from, key.addr)
 	if key.addr.Is6() {
-		file, to, packet = a.nd, solicitedMAC(key.addr), solicitation(from, key.addr)
+		file, all, packet = a.nd, solicitedMAC(key.addr), solicitation(from, key.addr)
+	}
+	if to == [6]byte{} {
+		to = all
 	}
 	address := unix.SockaddrLinklayer{Ifindex: key.ifindex, Halen: 6, Protocol: networkOrder(unix.ETH_P_ARP)}
 	if key.addr.Is6() {

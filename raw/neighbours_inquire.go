@@ -34,12 +34,13 @@ func (n *Neighbours) Inquire(r Route, addr netip.Addr, believe time.Duration) (s
 		return Unknown, mac, false, err
 	}
 	state, mac, asked = own.inquire(key, time.Now(), believe)
-	if asked {
-		if err = own.send(key, speaker{r.SourceMAC, r.Source}); err != nil {
-			own.unasked(key)
-		}
+	if !asked {
+		return state, mac, false, nil
 	}
-	return state, mac, asked && err == nil, err
+	if err = own.send(key, speaker{r.SourceMAC, r.Source}, mac); err != nil {
+		own.unasked(key)
+	}
+	return state, [6]byte{}, err == nil, err
 }
 
 // Silent reports whether a neighbour has not answered Inquire, which then says
@@ -62,7 +63,7 @@ func (a *asked) silent(key neighbourKey, now time.Time) bool {
 }
 
 // inquire judges an inquiry, and says whether it is time for a question, which
-// it notes.
+// it notes; mac is whom to ask then.
 func (a *asked) inquire(key neighbourKey, now time.Time, believe time.Duration) (state NeighbourState, mac [6]byte, ask bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -80,8 +81,7 @@ func (a *asked) inquire(key neighbourKey, now time.Time, believe time.Duration) 
 	if !a.spare(now) {
 		return Unknown, mac, false
 	}
-	a.note(key, now)
-	return Incomplete, mac, true
+	return Incomplete, a.whom(key, a.note(key, now)), true
 }
 
 // spare reports whether one more question may leave now.

@@ -7,13 +7,16 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Three questions, a second apart, are what it takes to be failed; that is believed for as long as the caller likes, and then one more
 // question is asked. An answer is believed for a minute.
 func TestInquire(t *testing.T) {
 	for _, believe := range []time.Duration{2 * time.Second, time.Minute} {
-		a := &asked{news: func() {}, entries: map[neighbourKey]*inquiry{}}
+		a := newAsked(func() {})
 		key := neighbourKey{3, there4}
 		start := time.Now()
 		at := func(seconds float64) time.Time { return start.Add(time.Duration(seconds * float64(time.Second))) }
@@ -47,7 +50,7 @@ func TestInquire(t *testing.T) {
 
 // A loss of answers in our own socket is no sign of death.
 func TestInquireAfterALoss(t *testing.T) {
-	a := &asked{entries: map[neighbourKey]*inquiry{}}
+	a := newAsked(func() {})
 	now := time.Now()
 	key := neighbourKey{3, there4}
 	for range 3 {
@@ -69,7 +72,7 @@ func TestInquireAfterALoss(t *testing.T) {
 
 // Questions leave 10 000 a second, in small bursts.
 func TestInquireIsPaced(t *testing.T) {
-	a := &asked{entries: map[neighbourKey]*inquiry{}}
+	a := newAsked(func() {})
 	now := time.Now()
 	asks := 0
 	for range 1000 {
@@ -83,6 +86,30 @@ func TestInquireIsPaced(t *testing.T) {
 	}
 	if asks != 200 {
 		t.Errorf("%d questions in 20 ms", asks)
+	}
+}
+
+// Whoever answers for many is asked alone every other time, on its link.
+func TestInquireAsksProxies(t *testing.T) {
+	a := newAsked(func() {})
+	now := time.Now()
+	proxy := [6]byte{2, 5: 1}
+	for i, mac := range [][6]byte{{9}, proxy, {9}, proxy, proxy, proxy, proxy, proxy, proxy, proxy} {
+		key := neighbourKey{3, netip.AddrFrom4([4]byte{10, 9, 1, byte(i)})}
+		a.inquire(key, now, time.Minute)
+		a.heard(key, mac, now)
+		a.heard(key, mac, now)
+	}
+	for _, ifindex := range []int{3, 4} {
+		for i, want := range [][6]byte{{}, proxy, {}} {
+			if ifindex == 4 {
+				want = [6]byte{}
+			}
+			_, to, ask := a.inquire(neighbourKey{ifindex, there4}, now.Add(time.Duration(i)*time.Second), time.Minute)
+			if !ask || to != want {
+				t.Errorf("question %d on interface %d goes to %x, want %x", i, ifindex, to, want)
+			}
+		}
 	}
 }
 
@@ -207,5 +234,51 @@ func TestLabSilent(t *testing.T) {
 	n.asked.mu.Unlock()
 	if n.Silent(r.Interface, there4) {
 		t.Errorf("%v is silent, as its answer is old", there4)
+	}
+}
+
+// A proxy answers for many neighbours, and a Linux one keeps but 64 questions that all have heard: whom it answers for is found all the same.
+func TestLabInquireBehindAProxy(t *testing.T) {
+	const many = 512
+	p := newPeer(t)
+	first4, first6 := netip.MustParseAddr("10.9.8.0"), netip.MustParseAddr("fd0a::")
+	p.do(func() {
+		run(t, "ip link add d0 type veth peer name d1")
+		up(t, "d0")
+		up(t, "d1")
+		run(t, "ip route add 10.9.8.0/21 dev d0")
+		run(t, "ip route add fd0a::/64 dev d0")
+		for _, path := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding", "ipv4/conf/vb/proxy_arp", "ipv6/conf/vb/proxy_ndp"} {
+			sysctl(t, "net/"+path, "1")
+		}
+		addr := first6
+		for range many { // IPv6 has no proxy for whole networks
+			check(t, netlink.NeighAdd(&netlink.Neigh{
+				LinkIndex: ifindex(t, "vb"), Family: unix.AF_INET6, Flags: netlink.NTF_PROXY, IP: addr.AsSlice(),
+			}))
+			addr = addr.Next()
+		}
+	})
+	run(t, "ip route add 10.9.8.0/21 dev va")
+	run(t, "ip route add fd0a::/64 dev va")
+	n := openTestNeighbours(t)
+	us := link(t, "va")
+	for first, source := range map[netip.Addr]netip.Addr{first4: here4, first6: here6} {
+		r := Route{Interface: us.Attrs().Index, Source: source}
+		copy(r.SourceMAC[:], us.Attrs().HardwareAddr)
+		count := map[NeighbourState]int{}
+		for end := time.Now().Add(5 * time.Second); count[Reachable]+count[Failed] < many && time.Now().Before(end); time.Sleep(time.Millisecond) {
+			clear(count)
+			addr := first
+			for range many {
+				state, _, _, err := n.Inquire(r, addr, time.Minute)
+				check(t, err)
+				count[state]++
+				addr = addr.Next()
+			}
+		}
+		if count[Reachable] != many {
+			t.Errorf("from %v on: %v", first, count)
+		}
 	}
 }

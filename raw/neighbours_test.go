@@ -139,7 +139,7 @@ func TestLabResolve(t *testing.T) {
 // that is believed for a minute.
 func TestInquiry(t *testing.T) {
 	news := 0
-	a := &asked{news: func() { news++ }, entries: map[neighbourKey]*inquiry{}}
+	a := newAsked(func() { news++ })
 	key := neighbourKey{3, there4}
 	start := time.Now()
 	at := func(seconds float64) time.Time { return start.Add(time.Duration(seconds * float64(time.Second))) }
@@ -211,7 +211,7 @@ func TestInquiry(t *testing.T) {
 }
 
 func TestInquiriesAreBounded(t *testing.T) {
-	a := &asked{entries: map[neighbourKey]*inquiry{}}
+	a := newAsked(func() {})
 	now := time.Now()
 	for i := range maxInquiry + 1000 {
 		a.due(neighbourKey{i, there4}, now)
