@@ -5,8 +5,11 @@ package rawshake_test
 import (
 	"context"
 	"net/netip"
+	"os"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rawshake/rawshake"
 	"github.com/rawshake/rawshake/internal/lab"
@@ -60,6 +63,31 @@ func TestLabLayer(t *testing.T) {
 				t.Errorf("%d results", results)
 			}
 		})
+	})
+}
+
+// TestLabLayerForgets has interfaces come and go, as those of containers do: sockets of those that are gone are closed.
+func TestLabLayerForgets(t *testing.T) {
+	t.Parallel()
+	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
+		runtime.GOMAXPROCS(1) // one desk
+		p := newProber(t, with(rawshake.Config{Timeout: 100 * time.Millisecond}, rawshake.LayerEthernet))
+		dead := netip.MustParseAddrPort("10.200.0.2:80")
+		var open [4]int
+		for i := range open {
+			operate(t, n.Prober(), "add pod 10.200.0.1/24")
+			eventually(t, "a way", func() bool { return probe(t, p, dead).Reason == match.Unresolved })
+			operate(t, n.Prober(), "delete pod")
+			eventually(t, "no way", func() bool { return probe(t, p, dead).Reason != match.Unresolved })
+			files, err := os.ReadDir("/proc/self/fd")
+			if err != nil {
+				t.Fatal(err)
+			}
+			open[i] = len(files)
+		}
+		if open[1] != open[3] {
+			t.Errorf("descriptors: %v", open)
+		}
 	})
 }
 

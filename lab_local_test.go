@@ -3,6 +3,7 @@
 package rawshake_test
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -170,11 +171,15 @@ func operate(t *testing.T, h *lab.Host, what string) {
 
 // TestLabOperator is what [operate] runs.
 func TestLabOperator(t *testing.T) {
-	what, name, _ := strings.Cut(os.Getenv("RAWSHAKE_OPERATE"), " ")
-	if what == "" {
+	words := strings.Fields(os.Getenv("RAWSHAKE_OPERATE"))
+	if len(words) == 0 {
 		return // it is no test of its own
 	}
-	link, err := netlink.LinkByName(name)
+	if words[0] == "add" {
+		addLink(t, words[1], words[2])
+		return
+	}
+	link, err := netlink.LinkByName(words[1])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +188,7 @@ func TestLabOperator(t *testing.T) {
 		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Handle: netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT},
 		Rate:       1, Buffer: bucket * uint32(time.Second/64), Limit: bucket,
 	}
-	switch what {
+	switch words[0] {
 	case "delete":
 		err = netlink.LinkDel(link)
 	case "clog":
@@ -192,6 +197,22 @@ func TestLabOperator(t *testing.T) {
 		err = netlink.QdiscDel(clog)
 	}
 	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// addLink makes an interface with an address, and another one at the other end of its link.
+func addLink(t *testing.T, name, prefix string) {
+	address, err := netlink.ParseAddr(prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: name + "-peer"}
+	if err := netlink.LinkAdd(pair); err != nil {
+		t.Fatal(err)
+	}
+	peer, err := netlink.LinkByName(pair.PeerName)
+	if err := errors.Join(err, netlink.AddrAdd(pair, address), netlink.LinkSetUp(pair), netlink.LinkSetUp(peer)); err != nil {
 		t.Fatal(err)
 	}
 }

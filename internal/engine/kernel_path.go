@@ -3,7 +3,9 @@
 package engine
 
 import (
+	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 
@@ -143,18 +145,40 @@ func (k *Kernel) addLink(p *kernelPath) (err error) {
 
 // linkSender returns the number of the sender of whole frames on the route's interface.
 func (k *Kernel) linkSender(route raw.Route) (int, error) {
-	for i, s := range k.senders {
-		if s, ok := s.(*linkSender); ok && s.ifindex == route.Interface {
-			return i, nil
+	for i, s := range k.senders[sender6+1:] {
+		if s.(*linkSender).ifindex == route.Interface {
+			return sender6 + 1 + i, nil
 		}
 	}
-	s, err := openLink(route.Interface, k.number, k.cfg.Mark)
+	k.closeGone()
+	socket, err := openLink(route.Interface, k.number, k.cfg.Mark)
 	if err != nil {
 		return 0, err
 	}
-	k.keep(s.Close)
-	k.senders = append(k.senders, &linkSender{linkSocket: s, ifindex: route.Interface})
+	s := &linkSender{linkSocket: socket, ifindex: route.Interface}
+	k.keep(func() error { return s.linkSocket.Close() })
+	k.senders = append(k.senders, s)
 	return len(k.senders) - 1, nil
+}
+
+// closeGone closes the sockets of interfaces that are gone, of which there may be ever more where containers come and go. It asks the
+// kernel, as an interface may be so new that there was no notice of it yet.
+func (k *Kernel) closeGone() {
+	links := k.senders[sender6+1:]
+	if len(links) == 0 {
+		return
+	}
+	there, err := net.Interfaces()
+	if err != nil {
+		return
+	}
+	for _, s := range links {
+		s := s.(*linkSender)
+		if !slices.ContainsFunc(there, func(i net.Interface) bool { return i.Index == s.ifindex }) {
+			s.linkSocket.Close()
+			s.linkSocket, s.ifindex = noSender{syscall.ENXIO}, 0
+		}
+	}
 }
 
 // followHop keeps a path's link header up to date. Until the next hop's address is known, and when it does not answer any more, the

@@ -48,7 +48,7 @@ func openLink(ifindex, queue int, mark uint32) (linkSocket, error) {
 
 func (s *linkSender) Set(i, n int, _ netip.Addr, p *Path) { s.SetLink(i, n, &p.Link) }
 
-// noSender stands for an address family that this host, or the chosen source, does not have.
+// noSender stands for an address family that this host, or the chosen source, does not have, and for an interface that is gone.
 type noSender struct{ why syscall.Errno }
 
 var nowhere [craft.FrameSize]byte
@@ -56,5 +56,9 @@ var nowhere [craft.FrameSize]byte
 func (noSender) Frame(int) []byte { return nowhere[:] }
 
 func (noSender) Set(int, int, netip.Addr, *Path) {}
+
+func (noSender) SetLink(int, int, *[14]byte) {}
+
+func (noSender) Close() error { return nil }
 
 func (s noSender) Send(int, int) (int, error) { return 0, s.why }
