@@ -4,6 +4,7 @@ package engine_test
 
 import (
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -20,12 +21,13 @@ import (
 type lan struct {
 	*wiretest.Wire
 	answers time.Duration
+	mu      sync.Mutex
 	asked   map[netip.Addr]time.Time
 	most    int // were asked for at a time
 }
 
 func newLAN(host wiretest.Host, answers time.Duration) *lan {
-	l := &lan{wiretest.New(host), answers, map[netip.Addr]time.Time{}, 0}
+	l := &lan{Wire: wiretest.New(host), answers: answers, asked: map[netip.Addr]time.Time{}}
 	l.OnLink, l.Asks, l.Hop = true, true, l.hop
 	return l
 }
@@ -33,6 +35,8 @@ func newLAN(host wiretest.Host, answers time.Duration) *lan {
 func dead(a netip.Addr) bool { return a.AsSlice()[a.BitLen()/8-1]%2 != 0 }
 
 func (l *lan) hop(a netip.Addr) engine.Neighbour {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.asked[a].IsZero() {
 		l.asked[a] = time.Now()
 		if len(l.asked)%64 == 0 {
@@ -142,11 +146,13 @@ func TestInquiriesOfACrowdAtARate(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		first := 0
+		l.mu.Lock()
 		for _, at := range l.asked {
 			if at.Sub(began) < time.Second {
 				first++
 			}
 		}
+		l.mu.Unlock()
 		if first < 15 || first > 25 {
 			t.Errorf("%d questions in a second", first)
 		}
@@ -315,6 +321,10 @@ func TestInquiriesAreFollowedUp(t *testing.T) {
 		}
 		for _, p := range all {
 			<-p.done
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for _, p := range all {
 			syn := began.Add(p.took)
 			if late := syn.Sub(l.asked[p.v.Target.Addr()]); p.v.State != match.Open || late > 3*time.Second {
 				t.Errorf("%v is %v %v, %v after it was asked for", p.v.Target, p.v.State, p.v.Reason, late)

@@ -62,12 +62,14 @@ func (d *Tunnel) run(answer func(Packet) []Answer) {
 			return
 		}
 		d.gate.Lock()
+		d.take(frame[:n], answer)
 		d.gate.Unlock()
-		frame = frame[:n]
-		p, err := Decode(frame[min(d.header, n):])
-		if err != nil || p.TCP == nil {
-			continue
-		}
+	}
+}
+
+func (d *Tunnel) take(frame []byte, answer func(Packet) []Answer) {
+	p, err := Decode(frame[min(d.header, len(frame)):])
+	if err == nil && p.TCP != nil {
 		respond(answer(p), func(packet []byte) error { return d.send(frame, packet) })
 	}
 }
@@ -83,7 +85,7 @@ func (d *Tunnel) send(to, packet []byte) error {
 }
 
 // Hold has nobody read what the host sends by the device, until release is called: it takes as many packets as its queue has room for,
-// some hundred, and throws away all others.
+// about a thousand, and throws away all others.
 func (d *Tunnel) Hold() (release func()) {
 	d.gate.Lock()
 	return sync.OnceFunc(d.gate.Unlock)
