@@ -48,8 +48,8 @@ type Config struct {
 	// Attempts is the most SYNs that a silent target gets, spread evenly over Timeout. If zero, DefaultAttempts.
 	Attempts int
 	// Outage is how long the scan waits when our side of the network is not there any more: an interface that it sends by is down, gone
-	// or without carrier, a gateway does not answer, targets have lost their route. When it is back the scan goes on by itself; if it
-	// is not, Run ends with an *OutageError. If zero, DefaultOutage. If negative, the scan does not wait: what cannot be asked is
+	// or without carrier, or takes no packets, a gateway does not answer, targets have lost their route. When it is back the scan goes on
+	// by itself; if it is not, Run ends with an *OutageError. If zero, DefaultOutage. If negative, the scan does not wait: what cannot be asked is
 	// unsent.
 	Outage time.Duration
 

@@ -4,7 +4,6 @@ package scan
 
 import (
 	"errors"
-	"net"
 	"runtime"
 	"syscall"
 	"testing"
@@ -19,7 +18,7 @@ func TestLabLink(t *testing.T) {
 	for name, taken := range map[string]int{"AF_XDP": 0, "both": 1, "packet sockets": runtime.NumCPU()} {
 		t.Run(name, func(t *testing.T) {
 			both(t, 12, func(t *testing.T, n *lab.Net, prefix string) {
-				takeQueues(t, taken)
+				takeQueues(t, n.Prober().Interface("eth0").Index, taken)
 				peer := n.Host("peer").Respond(t, lab.Responder{Mixed: true})
 				all := space(t, "80", prefix)
 				tally, totals := scanAll(t, Config{Targets: all, Rate: -1, Lanes: 2, Timeout: 300 * ms}, nil)
@@ -32,15 +31,11 @@ func TestLabLink(t *testing.T) {
 	}
 }
 
-// takeQueues opens AF_XDP sockets on the first transmit queues of the way to the peer, until the end of t.
-func takeQueues(t *testing.T, n int) {
+// takeQueues opens AF_XDP sockets on the first transmit queues of an interface, until the end of t.
+func takeQueues(t *testing.T, ifindex, n int) {
 	t.Helper()
-	i, err := net.InterfaceByName("eth0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for queue := range n {
-		s, err := raw.OpenXDP(i.Index, queue, 0)
+		s, err := raw.OpenXDP(ifindex, queue, 0)
 		if errors.Is(err, syscall.ENOPROTOOPT) || errors.Is(err, syscall.EAFNOSUPPORT) {
 			return // an older kernel: they are packet sockets anyway
 		}

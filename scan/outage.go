@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -36,8 +37,13 @@ type outages struct {
 	since   time.Time
 }
 
-// tellAfter is when an outage is told of: what the kernel says first is often only a part of it.
-const tellAfter = 100 * time.Millisecond
+const (
+	// tellAfter is when an outage is told of: what the kernel says first is often only a part of it.
+	tellAfter = 100 * time.Millisecond
+	// fullAfter is how long an interface takes no packets until that is an outage of its own: that it has lost its carrier, the kernel
+	// may tell more than a second late.
+	fullAfter = 2 * time.Second
+)
 
 // begin notes that a lane waits.
 func (o *outages) begin(what error) {
@@ -75,18 +81,44 @@ func (s *Scan) Outage() error {
 // watchOutage notes when an outage begins and ends, and ends the scan if it takes too long.
 func (l *lane) watchOutage() {
 	lasts, what := l.shard.Outage()
-	l.waits = what != nil
+	patience := l.patience
+	if l.waits = what != nil; !l.waits {
+		lasts, what = l.refused()
+		patience = max(patience, fullAfter)
+	}
 	switch {
-	case l.waits && !l.told && lasts >= tellAfter:
+	case what != nil && !l.told && lasts >= tellAfter:
 		l.told = true
 		l.outages.begin(what)
-	case !l.waits && l.told:
+	case what == nil && l.told:
 		l.told = false
 		l.outages.end()
 	}
-	if l.waits && lasts >= l.patience {
-		l.outages.fail(&OutageError{what, l.patience})
+	if what != nil && lasts >= patience {
+		l.outages.fail(&OutageError{what, patience})
 	}
+}
+
+// refused returns for how long an interface takes no packets, and which: an outage, too, but the lane goes on trying, since nothing
+// else tells when it is over.
+func (l *lane) refused() (lasts time.Duration, what error) {
+	lasts, ifindex := l.shard.Refused()
+	if lasts < fullAfter || l.patience == 0 {
+		return 0, nil
+	}
+	return lasts, refusal(ifindex)
+}
+
+// refusal is an interface, by its index, that takes no packets.
+type refusal int
+
+// Error says so.
+func (r refusal) Error() string {
+	name := fmt.Sprintf("number %d", int(r))
+	if i, err := net.InterfaceByIndex(int(r)); err == nil {
+		name = i.Name
+	}
+	return fmt.Sprintf("interface %s is up, but takes no packets: its queue, or the kernel's neighbour table, is full", name)
 }
 
 // ways returns targets to which there was a way before a resume.

@@ -47,9 +47,9 @@ resume begins a pipe with a head, as CSV and XML have it, but not what a shell's
 scan also stops, to go on later, when an output or the packets of --pcap cannot be written. A
 second SIGINT, a second later, ends the program at once.
 
-When our side of the network goes away (an interface that it sends by is down or without carrier, a
-gateway answers no more, targets lose their route), the scan waits and says so, for --outage-wait
-at most, and goes on by itself; else it stops, to go on later.
+When our side of the network goes away (an interface that it sends by is down, without carrier or
+takes no packets, a gateway answers no more, targets lose their route), the scan waits and says so,
+for --outage-wait at most, and goes on by itself; else it stops, to go on later.
 
 ` + scanExitCodes,
 		Example: `  rawshake scan 10.0.0.0/8 -p 80,443 --rate 500k -o result.jsonl

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -59,4 +60,43 @@ func TestLabScanOutage(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLabScanFull: a scan whose interface stays up and takes no packets any more waits, says so, and in the end stops like one whose
+// interface is down. It goes on when there is room again.
+func TestLabScanFull(t *testing.T) {
+	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
+		prober := n.Prober()
+		tap := prober.Tap(t, "tap0", func(p lab.Packet) []lab.Answer {
+			if p.Flags() != "S" {
+				return nil
+			}
+			return lab.Now(p.SYNACK())
+		})
+		for own, c := range map[string]struct{ gateway, to string }{"10.90.0.1/24": {"10.90.0.2", "10.91.0.0/21"}, "fd90::1/64": {"fd90::2", "fd91::/117"}} {
+			gateway := netip.MustParseAddr(c.gateway)
+			prober.AddAddress(t, tap.Name, netip.MustParsePrefix(own))
+			prober.AddNeighbour(t, tap.Name, gateway, prober.Interfaces[0].NeighbourMAC)
+			prober.AddRoute(t, lab.Route{To: netip.MustParsePrefix(c.to), Via: gateway})
+		}
+		dir := t.TempDir()
+		scan := begin(t, dir, "10.91.0.0/21", "fd91::/117", "-p", "80", "--rate", "5k", "--show", "all", "-o", "x.jsonl", "--outage-wait", "300ms")
+		grown(t, dir, "x.jsonl", 30_000)
+		release := tap.Hold()
+		if code := scan.code(); code != 5 {
+			t.Errorf("exit code %d\n%s", code, scan.stderr)
+		}
+		contains(t, scan.stderr.String(), "the scan waits for our side of the network", "INCOMPLETE: ", "slowed down ", " send errors",
+			"waited 2s for our side of the network: interface tap0 is up, but takes no packets: its queue, or the kernel's neighbour table, is full",
+			"to go on: rawshake scan --resume x.jsonl.checkpoint")
+		s := readScan(t, readFile(t, dir, "x.jsonl"))
+		if done := len(s.records); s.run.Complete || done == 0 || done >= 4096 || s.run.Open != uint64(done) {
+			t.Errorf("%d records, %+v", done, s.run)
+		}
+		release()
+		scanIn(t, dir, "--resume", "x.jsonl.checkpoint").want(t, 0)
+		if s := readScan(t, readFile(t, dir, "x.jsonl")); len(s.records) != 4096 || s.run.Open != 4096 || !s.run.Complete {
+			t.Errorf("%d records, %+v", len(s.records), s.run)
+		}
+	})
 }

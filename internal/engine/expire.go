@@ -82,10 +82,10 @@ func (f *family[A]) conclude(id match.ID, s *match.Slot[A]) {
 }
 
 // waitsOn reports whether a probe whose turn has not come yet should go on waiting. Behind a gateway that does not answer it is no
-// use: all would wait for the same. While an interface has no room, a scan slows down and waits; others have their verdict after the
-// timeout.
+// use: all would wait for the same. While an interface has no room, a scan that waits for our side of the network slows down and waits;
+// others have their verdict after the timeout.
 func (f *family[A]) waitsOn(s *match.Slot[A]) bool {
-	if !patient(s.User) || !f.cfg.Once && !s.Is(match.FlagSent) && match.Reason(s.PortIndex()) == match.NoBuffers {
+	if !patient(s.User) || !f.waits() && f.wantsRoom(s) {
 		return false
 	}
 	path := f.paths[s.Path()]

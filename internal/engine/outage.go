@@ -133,6 +133,7 @@ func (s *Shard) goOn() {
 		ended -= puzzled
 	}
 	s.outage = outage{since: s.outage.since, ended: ended}
+	s.refusal = refusal{}
 	s.v4.goOn(stood)
 	s.v6.goOn(stood)
 }

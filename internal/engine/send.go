@@ -204,7 +204,9 @@ func (s *Shard) flushBatch(b *batch) {
 			s.sent(start, end)
 		}
 		s.at = end
-		from += sent
+		if from += sent; sent > 0 {
+			s.refusal.times = 0
+		}
 		if sent == 0 && err == nil {
 			err = syscall.ENOBUFS // every place must come to something
 		}
@@ -325,7 +327,7 @@ func (f *family[A]) refused(id match.ID, err error) {
 		f.postpone(id, s, s.PortIndex(), match.LinkDown, 1)
 		return
 	case reason == match.NoBuffers && up:
-		f.loss()
+		f.noRoom(f.paths[s.Path()].Path)
 		if !first {
 			s.Set(match.FlagDropped) // it loses time by that, so it may have an extra attempt
 		}
@@ -342,5 +344,6 @@ func (f *family[A]) refused(id match.ID, err error) {
 	if errno == syscall.ENETUNREACH && (!up || f.cfg.Once) { // the target of a scan had a route when it was submitted
 		state, reason = match.Unsent, match.LinkDown
 	}
+	f.refusal = refusal{} // that was not for want of room
 	f.settle(id, s, f.fresh(state, reason, errno))
 }

@@ -58,6 +58,7 @@ type Shard struct {
 	unresolved neighbours
 	inquiries  inquiries
 	outage     outage
+	refusal    refusal
 	waysAt     time.Duration // when the ways were last looked at
 	drops      uint64
 	dropsAt    time.Duration // when drops were last asked for
