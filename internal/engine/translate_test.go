@@ -4,6 +4,7 @@ package engine_test
 
 import (
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -83,6 +84,187 @@ func TestManyTranslated(t *testing.T) {
 			t.Errorf("%d verdicts, confirmed %d times", n, confirms.Load())
 		}
 		wantSent(t, w, 100, 100)
+	})
+}
+
+// masquerader is a host behind a local translation of ports: the ring sees none of its answers, sockets see all.
+func masquerader(delay time.Duration) (w *wiretest.Wire, confirms *int) {
+	confirms = new(int)
+	w = wiretest.New(nil)
+	w.Host = syns(func(syn wiretest.Segment) []wiretest.Packet {
+		shown := *confirms > 0
+		time.AfterFunc(delay, func() {
+			if shown {
+				w.InjectTranslated(syn.SYNACK().Bytes())
+			}
+		})
+		return nil
+	})
+	w.OnConfirm = func() { *confirms++ }
+	w.Tracks = true
+	return w, confirms
+}
+
+// Where ports are translated, the engine looks at what sockets see with the second attempt, or with the only one.
+func TestTranslatedPorts(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		w, confirms := masquerader(10 * ms)
+		f := open(t, w, nil)
+		check(t, probe(t, f, target, 1500*ms), match.Open, match.SYNACK, 1, 10*ms)
+		for i := range 3 { // from now on at the first attempt
+			check(t, probe(t, f, nth(target, i), 1500*ms), match.Open, match.SYNACK, 0, 10*ms)
+		}
+		wantSent(t, w, 5, 4)
+		if *confirms != 2 { // at first on suspicion, then for sure
+			t.Errorf("confirmed %d times", *confirms)
+		}
+
+		for _, timeout := range []time.Duration{time.Second, 100 * ms} {
+			w, _ = masquerader(10 * ms)
+			check(t, probe(t, open(t, w, nil), target, timeout), match.Open, match.SYNACK, 0, 10*ms)
+			wantSent(t, w, 1, 1)
+		}
+		w, confirms = masquerader(10 * ms)
+		w.Tracks = false
+		check(t, probe(t, open(t, w, nil), target, 1500*ms), match.Filtered, match.Timeout, 1, 0)
+		if *confirms != 0 {
+			t.Error("confirmed where nothing can be translated")
+		}
+	})
+}
+
+// A suspicion that has found nothing ends, and begins anew with the next cause.
+func TestSuspicionEnds(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		tapped, confirms, dismissals := false, 0, 0
+		silent := true
+		w := wiretest.New(nil)
+		w.Host = syns(func(syn wiretest.Segment) []wiretest.Packet {
+			switch {
+			case syn.To != target:
+				return []wiretest.Packet{after(ms, syn.SYNACK())}
+			case !silent && tapped:
+				time.AfterFunc(ms, func() { w.InjectTranslated(syn.SYNACK().Bytes()) })
+			}
+			return nil
+		})
+		w.Tracks = true
+		w.OnConfirm = func() { tapped = true; confirms++ }
+		w.OnDismiss = func() { tapped = false; dismissals++ }
+		f := open(t, w, nil)
+		other := nth(target, 1)
+		pass := func(d time.Duration) {
+			for range d / time.Second {
+				time.Sleep(time.Second)
+				check(t, probe(t, f, other, 4*time.Second), match.Open, match.SYNACK, 0, ms)
+			}
+		}
+		check(t, probe(t, f, target, 2*time.Second), match.Filtered, match.Timeout, 1, 0)
+		pass(7 * time.Second)
+		if !tapped || confirms != 1 {
+			t.Errorf("tapped %v, confirmed %d times", tapped, confirms)
+		}
+		check(t, probe(t, f, target, 2*time.Second), match.Filtered, match.Timeout, 1, 0)
+		pass(12 * time.Second)
+		if tapped || confirms != 1 || dismissals != 1 {
+			t.Errorf("tapped %v, confirmed %d times, dismissed %d times", tapped, confirms, dismissals)
+		}
+		silent = false
+		check(t, probe(t, f, target, 2*time.Second), match.Open, match.SYNACK, 1, ms)
+		pass(30 * time.Second)
+		if !tapped || dismissals != 1 {
+			t.Errorf("tapped %v, dismissed %d times, and there is translation", tapped, dismissals)
+		}
+	})
+}
+
+// What is not translated is shown twice once the engine looks at what sockets see, in whatever order, and counts once.
+func TestShownTwice(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		answer func(wiretest.Segment) wiretest.Segment
+		state  match.State
+		copies int // that the network makes
+		rsts   int
+	}{
+		{"SYN-ACK", wiretest.Segment.SYNACK, match.Open, 1, 1},
+		{"SYN-ACK, doubled by the network", wiretest.Segment.SYNACK, match.Open, 2, 2},
+		{"RST", wiretest.Segment.Refusal, match.Closed, 1, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			families(t, func(t *testing.T, target netip.AddrPort) {
+				for _, socketsFirst := range []bool{false, true} {
+					w := wiretest.New(nil)
+					w.Host = syns(func(syn wiretest.Segment) []wiretest.Packet {
+						ways := []func([]byte){w.Inject, w.InjectTranslated}
+						if socketsFirst {
+							slices.Reverse(ways)
+						}
+						time.AfterFunc(10*ms, func() {
+							for _, show := range ways {
+								for range c.copies {
+									show(c.answer(syn).Bytes())
+								}
+							}
+						})
+						return nil
+					})
+					w.OnConfirm, w.Tracks = func() {}, true
+					traced := 0
+					f := open(t, w, func(cfg *engine.Config) {
+						cfg.Trace = func(_ time.Time, out bool, _ []byte) {
+							if !out {
+								traced++
+							}
+						}
+					})
+					v := probe(t, f, target, 500*ms) // the only attempt
+					check(t, v, c.state, v.Reason, 0, 10*ms)
+					if n := counters(t, f); n.Answers != 1 || n.Duplicates != uint64(c.copies-1) || traced != c.copies {
+						t.Errorf("%d answers, %d duplicates, %d traced of %d", n.Answers, n.Duplicates, traced, c.copies)
+					}
+					wantSent(t, w, 1, c.rsts)
+				}
+			})
+		})
+	}
+}
+
+// Where our own address is translated and our port is not, the ring shows an answer to another address of ours.
+func TestTranslatedSource(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		w := wiretest.New(nil)
+		confirmed := false
+		w.Host = syns(func(syn wiretest.Segment) []wiretest.Packet {
+			shown := confirmed
+			time.AfterFunc(10*ms, func() {
+				w.Inject(changed(syn.SYNACK(), func(s *wiretest.Segment) { s.To = nth(s.To, 9) }).Bytes())
+				if shown {
+					w.InjectTranslated(syn.SYNACK().Bytes())
+				}
+			})
+			return nil
+		})
+		w.OnConfirm = func() { confirmed = true }
+		f := open(t, w, nil)
+		check(t, probe(t, f, target, time.Second), match.Open, match.SYNACK, 1, 10*ms)
+		check(t, probe(t, f, target, time.Second), match.Open, match.SYNACK, 0, 10*ms)
+		wantSent(t, w, 3, 3)
+	})
+}
+
+// A SYN-ACK that a translated target repeats, because our RST was lost, is reset again.
+func TestTranslatedLate(t *testing.T) {
+	families(t, func(t *testing.T, target netip.AddrPort) {
+		w, _ := masquerader(10 * ms)
+		f := open(t, w, nil)
+		check(t, probe(t, f, target, 500*ms), match.Open, match.SYNACK, 0, 10*ms)
+		wantSent(t, w, 1, 1)
+		w.InjectTranslated(wireOf(w)[0].SYNACK().Bytes())
+		if n := counters(t, f); n.Duplicates != 1 {
+			t.Errorf("%d duplicates", n.Duplicates)
+		}
+		wantSent(t, w, 1, 2)
 	})
 }
 
