@@ -22,6 +22,7 @@ type batch struct {
 type place struct {
 	id     match.ID
 	length uint8
+	last   uint8 // index of the source port of the attempt before
 	six    bool
 	reset  bool // a RST, which belongs to no probe any more
 }
@@ -98,8 +99,8 @@ func (f *family[A]) attempt(id match.ID, s *match.Slot[A]) {
 	b := f.room(path.Sender)
 	frame := b.sender.Frame(b.n)[craft.Headroom:]
 	length := path.syn.Put(frame, target.Addr(), f.cfg.Ports[port], target.Port(), f.table.ISN(id, n, port), uint32(f.at/time.Millisecond)+1)
+	f.add(b, place{id: id, length: uint8(length), last: uint8(s.PortIndex()), six: f.six}, target.Addr(), path)
 	s.SetPortIndex(port)
-	f.add(b, place{id: id, length: uint8(length), six: f.six}, target.Addr(), path)
 }
 
 // clear finds a source port for an attempt. If there is none, or nothing can be sent that way now, the probe tries again later;
@@ -130,8 +131,10 @@ func (f *family[A]) clear(id match.ID, s *match.Slot[A], path *outlet, target ne
 
 // postpone has an attempt that cannot go now try again some ticks later.
 func (f *family[A]) postpone(id match.ID, s *match.Slot[A], port int, why match.Reason, ticks uint32) {
+	last := s.PortIndex()
 	s.SetPortIndex(port)
 	f.dropPort(s)
+	s.SetPortIndex(last) // where the last attempt left from, if there was one
 	f.hold(s, why)
 	f.wake(id, s, f.tickNow()+ticks)
 }
@@ -302,14 +305,19 @@ func (s *Shard) refused(b *batch, i int, err error) {
 	switch p := b.places[i]; {
 	case p.reset: // the peer repeats its SYN-ACK, and then is reset
 	case p.six:
-		s.v6.refused(p.id, err)
+		s.v6.refused(p.id, int(p.last), err)
 	default:
-		s.v4.refused(p.id, err)
+		s.v4.refused(p.id, int(p.last), err)
 	}
 }
 
-func (f *family[A]) refused(id match.ID, err error) {
+func (f *family[A]) refused(id match.ID, last int, err error) {
 	s := f.table.Slot(id)
+	later := func(why match.Reason, ticks uint32) {
+		port := s.PortIndex()
+		s.SetPortIndex(last)
+		f.postpone(id, s, port, why, ticks)
+	}
 	path := f.paths[s.Path()]
 	f.unresolved.forget(path, s.Addr(), Ticket{id, f.six})
 	state, reason, errno := localError(err)
@@ -324,10 +332,10 @@ func (f *family[A]) refused(id match.ID, err error) {
 		if !first {
 			s.Set(match.FlagDropped) // as below
 		}
-		f.postpone(id, s, s.PortIndex(), match.NoBuffers, 10)
+		later(match.NoBuffers, 10)
 		return
 	case ofNetwork(errno) && f.lost(f.target(s).Addr(), errno):
-		f.postpone(id, s, s.PortIndex(), match.LinkDown, 1)
+		later(match.LinkDown, 1)
 		return
 	case reason == match.NoBuffers && up:
 		f.noRoom(f.paths[s.Path()].Path)
@@ -336,10 +344,10 @@ func (f *family[A]) refused(id match.ID, err error) {
 		}
 		fallthrough
 	case reason == match.NoBuffers && !patient(s.User):
-		f.postpone(id, s, s.PortIndex(), reason, 1)
+		later(reason, 1)
 		return
 	case reason == match.NoBuffers && f.lost(f.target(s).Addr(), errno):
-		f.postpone(id, s, s.PortIndex(), match.LinkDown, 1)
+		later(match.LinkDown, 1)
 		return
 	case reason == match.NoBuffers: // sending less does not help, and others would wait behind it
 		reason, errno = match.LinkDown, syscall.ENETDOWN
