@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -127,18 +128,34 @@ func TestTargets(t *testing.T) {
 
 // The source in a verdict is where the last SYN has left from, also when another was to follow and could not.
 func TestSourceOfLastAttempt(t *testing.T) {
-	for name, spoil := range map[string]func(w *wiretest.Wire){
-		"neighbour unknown": func(w *wiretest.Wire) { w.Hop = func(netip.Addr) engine.Neighbour { return engine.NeighbourUnknown } },
-		"no buffers":        func(w *wiretest.Wire) { w.SendErr = func([]byte) error { return syscall.ENOBUFS } },
+	for name, spoil := range map[string]func(w *wiretest.Wire, when *atomic.Bool){
+		"neighbour unknown": func(w *wiretest.Wire, when *atomic.Bool) {
+			w.Hop = func(netip.Addr) engine.Neighbour {
+				if when.Load() {
+					return engine.NeighbourUnknown
+				}
+				return engine.NeighbourKnown
+			}
+		},
+		"no buffers": func(w *wiretest.Wire, when *atomic.Bool) {
+			w.SendErr = func([]byte) error {
+				if when.Load() {
+					return syscall.ENOBUFS
+				}
+				return nil
+			}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			families(t, func(t *testing.T, target netip.AddrPort) {
 				for more := time.Duration(0); more < 5*ms; more += ms { // each try takes another port
 					w := wiretest.New(wiretest.Silent)
 					w.OnLink, w.Asks = true, true
+					var spoilt atomic.Bool
+					spoil(w, &spoilt)
 					p := start(t.Context(), open(t, w, nil), target, 1010*ms+more)
 					synctest.Wait()
-					spoil(w)
+					spoilt.Store(true)
 					<-p.done
 					if syns := wireOf(w); p.err != nil || len(syns) != 1 || p.v.Source != syns[0].From {
 						t.Errorf("%v %v from %v, error %v; on the wire %+v", p.v.State, p.v.Reason, p.v.Source, p.err, syns)
