@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -111,6 +112,56 @@ func somePorts(n int, seed uint64, port uint16, mine bool) (map[uint16]bool, []u
 		}
 	}
 	return set, ports
+}
+
+// FuzzClassify holds Claims and Verdict against the headers themselves: nothing but a SYN-ACK, a RST with ACK and an ICMP error
+// answers a SYN, each of the ISNs that it names, and each means what it is.
+func FuzzClassify(f *testing.F) {
+	for _, pkt := range goldens(f) {
+		f.Add(pkt)
+	}
+	f.Fuzz(func(t *testing.T, pkt []byte) {
+		var r craft.Reply
+		if craft.Decode(pkt, false, &r) != nil {
+			return
+		}
+		want, means := claimed(pkt)
+		isns, n := Claims(&r)
+		if !slices.Equal(isns[:n], want) {
+			t.Fatalf("%s claims %d, want %d", craft.Describe(pkt), isns[:n], want)
+		}
+		if n == 0 {
+			return
+		}
+		if state, reason := Verdict(&r); state != means || reason == NoReason {
+			t.Errorf("%s means %v %v, want %v", craft.Describe(pkt), state, reason, means)
+		}
+	})
+}
+
+// claimed reads a packet without craft, which has found it sound: the ISNs that it is about, and what it says about the target.
+func claimed(pkt []byte) (isns []uint32, means State) {
+	protocol, payload := unwrap(pkt)
+	if protocol != 6 {
+		_, quoted := unwrap(payload[8:])
+		return []uint32{binary.BigEndian.Uint32(quoted[4:])}, Unreachable
+	}
+	ack := binary.BigEndian.Uint32(payload[8:])
+	switch flags := payload[13]; {
+	case flags&0x14 == 0x14: // RST, ACK
+		return []uint32{ack - 1, ack}, Closed
+	case flags&0x16 == 0x12: // SYN, ACK, no RST
+		return []uint32{ack - 1}, Open
+	}
+	return nil, Unsent
+}
+
+// unwrap takes the IP header off.
+func unwrap(pkt []byte) (protocol byte, payload []byte) {
+	if isV6(pkt) {
+		return pkt[6], pkt[40:]
+	}
+	return pkt[9], pkt[int(pkt[0]&15)*4:]
 }
 
 func TestFilterOfGoldens(t *testing.T) {
