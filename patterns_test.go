@@ -149,6 +149,74 @@ func TestPatternStartWhenNotReady(t *testing.T) {
 	})
 }
 
+// TestPatternCheckHosts is status-go's: hosts at once, some by name, the error read by its type, anything with a Timeout method first.
+func TestPatternCheckHosts(t *testing.T) {
+	eachMethod(t, func(t *testing.T, config Config) {
+		c := started(t, NewCheckerConfig(config))
+		open, _ := loopback.Open(t, "127.0.0.1:0")
+		_, openPort, _ := net.SplitHostPort(open)
+		closed := loopback.Closed(t, "127.0.0.1:0")
+		_, closedPort, _ := net.SplitHostPort(closed)
+		want := map[string]string{
+			open: "reachable", "localhost:" + openPort: "reachable", closed: "refused", "localhost:" + closedPort: "refused",
+			loopback.Silent(t, "127.0.0.1:0"): "timeout",
+		}
+		var all sync.WaitGroup
+		for addr, state := range want {
+			timeout := 10 * time.Second
+			if state == "timeout" {
+				timeout = 300 * time.Millisecond
+			}
+			for range 20 {
+				all.Go(func() {
+					if got := hostState(c.CheckAddr(addr, timeout)); got != state {
+						t.Errorf("%s is %s, want %s", addr, got, state)
+					}
+				})
+			}
+		}
+		all.Wait()
+	})
+}
+
+func hostState(err error) string {
+	type timeoutError interface{ Timeout() bool }
+	switch e := err.(type) {
+	case nil:
+		return "reachable"
+	case timeoutError:
+		return "timeout"
+	case ErrConnect, *ErrConnect:
+		return "refused"
+	default:
+		return e.Error()
+	}
+}
+
+// TestPatternPing is multiping's: a Checker for each target, IPv6 in brackets, a check with every tick.
+func TestPatternPing(t *testing.T) {
+	eachMethod(t, func(t *testing.T, config Config) {
+		var all sync.WaitGroup
+		for _, host := range []string{"127.0.0.1:0", "[::1]:0"} {
+			up, _ := loopback.Open(t, host)
+			for addr, timeout := range map[string]time.Duration{up: 10 * time.Second, loopback.Closed(t, host): 10 * time.Second, loopback.Silent(t, host): 30 * time.Millisecond} {
+				all.Go(func() {
+					target := struct{ checker *Checker }{started(t, NewCheckerConfig(config))}
+					ticks := time.NewTicker(20 * time.Millisecond)
+					defer ticks.Stop()
+					for range 10 {
+						<-ticks.C
+						if err := target.checker.CheckAddr(addr, timeout); (err == nil) != (addr == up) {
+							t.Errorf("%s: %v, want it open: %v", addr, err, addr == up)
+						}
+					}
+				})
+			}
+		}
+		all.Wait()
+	})
+}
+
 // TestPatternRTTByWallClock is status-go's and multiping's: they take the time around CheckAddr, so we must not add to it.
 func TestPatternRTTByWallClock(t *testing.T) {
 	eachMethod(t, func(t *testing.T, config Config) {
