@@ -158,6 +158,36 @@ func TestSituationDeadNeighbour(t *testing.T) {
 	})
 }
 
+// TestDifferenceUnsentIsNotSilence: where a SYN is not known to have left, connect(2) times out like with a silent target. That is the
+// other half of the row of the host that answers no ARP, with less time than the kernel takes to give it up.
+func TestDifferenceUnsentIsNotSilence(t *testing.T) {
+	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
+		prober, peer := n.Prober(), n.Host("peer")
+		prober.AddRoute(t, lab.Route{To: netip.MustParsePrefix("10.88.0.0/16"), Via: netip.MustParseAddr("10.77.1.99")})
+		prober.AddRoute(t, lab.Route{To: netip.MustParsePrefix("fd88::/64"), Via: netip.MustParseAddr("fd77:0:0:1::99")})
+		eachMethod(t, func(t *testing.T, config Config) {
+			c := started(t, NewCheckerConfig(config))
+			unsent := func(addr string, errno syscall.Errno) {
+				t.Helper()
+				err := c.CheckAddr(addr, 300*time.Millisecond)
+				if config.Method == MethodRaw {
+					wantErrConnect(t, err, errno)
+				} else if err != ErrTimeout {
+					t.Errorf("connect to %s: %v, want ErrTimeout", addr, err)
+				}
+			}
+			for _, addr := range []string{"10.77.1.98:80", "[fd77:0:0:1::98]:80", "10.88.0.1:80", "[fd88::1]:80"} {
+				unsent(addr, syscall.EHOSTUNREACH) // neighbours that answer nothing, and gateways
+			}
+			plug := peer.LinkDown(t, "eth0")
+			defer plug()
+			time.Sleep(1500 * time.Millisecond) // the kernel may tell a second late
+			unsent(at(peer.V4, 80), syscall.ENETDOWN)
+			unsent(at(peer.V6, 80), syscall.ENETDOWN)
+		})
+	})
+}
+
 // TestDifferenceKernelGivesUp: silence is silence, also when the kernel runs out of SYNs before we run out of time.
 func TestDifferenceKernelGivesUp(t *testing.T) {
 	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
@@ -178,24 +208,42 @@ func TestDifferenceKernelGivesUp(t *testing.T) {
 	})
 }
 
-// TestSituationSourcePortsUsedUp is the row "ephemeral ports exhausted".
+// TestSituationSourcePortsUsedUp is the row "ephemeral ports exhausted". A raw check waits for its turn, which against a silent target
+// comes in half of its time.
 func TestSituationSourcePortsUsedUp(t *testing.T) {
 	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
 		peer := n.Host("peer")
 		peer.Drop(t, 80)
-		for _, addr := range []netip.Addr{peer.V4, peer.V6} {
-			c := started(t, NewCheckerConfig(Config{Method: MethodConnect, SourcePorts: PortRange{40000, 40002}}))
-			var all sync.WaitGroup
-			for range 3 {
-				all.Go(func() {
-					if err := c.CheckAddr(at(addr, 80), time.Second); err != ErrTimeout {
-						t.Errorf("check of %v with a port: %v, want ErrTimeout", addr, err)
-					}
-				})
+		eachMethod(t, func(t *testing.T, config Config) {
+			for _, addr := range []netip.Addr{peer.V4, peer.V6} {
+				sourcePortsUsedUp(t, config, at(addr, 80))
 			}
-			time.Sleep(300 * time.Millisecond)
-			wantErrConnect(t, c.CheckAddr(at(addr, 80), 100*time.Millisecond), syscall.EADDRNOTAVAIL)
-			all.Wait()
+		})
+	})
+}
+
+func sourcePortsUsedUp(t *testing.T, config Config, silent string) {
+	config.SourcePorts = PortRange{40000, 40002}
+	c := started(t, NewCheckerConfig(config))
+	var all sync.WaitGroup
+	defer all.Wait()
+	for range 3 {
+		all.Go(func() {
+			if err := c.CheckAddr(silent, time.Second); err != ErrTimeout {
+				t.Errorf("check of %s with a port: %v, want ErrTimeout", silent, err)
+			}
+		})
+	}
+	time.Sleep(300 * time.Millisecond)
+	start := time.Now()
+	err := c.CheckAddr(silent, 200*time.Millisecond)
+	if config.Method == MethodConnect {
+		wantErrConnect(t, err, syscall.EADDRNOTAVAIL)
+		return
+	}
+	t.Run("difference/waits for a port", func(t *testing.T) {
+		if took := time.Since(start); err != ErrTimeout || took < 290*time.Millisecond || took > 500*time.Millisecond {
+			t.Errorf("%s: %v after %v, want ErrTimeout after 300ms", silent, err, took)
 		}
 	})
 }
