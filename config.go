@@ -47,7 +47,7 @@ type Config struct {
 	Timeout time.Duration
 
 	// Attempts is the most SYNs that a silent target gets. If zero, as many as Schedule has room for within Timeout.
-	// It is at most MaxAttempts.
+	// It is at most MaxAttempts; negative is an error.
 	Attempts int
 
 	// Schedule says when attempts leave, counted from the first, ascending. If nil, at 0, 1, 2, 3 s and so on.
@@ -70,7 +70,7 @@ type Config struct {
 
 	// TTL is the time to live, or hop limit, of what is sent. If zero, 64.
 	TTL uint8
-	// TOS is the type-of-service or traffic-class byte of what is sent.
+	// TOS is the type-of-service or traffic-class byte of what is sent. If zero, 0.
 	TOS uint8
 	// Mark is the SO_MARK of what is sent, for policy routing. If zero, none. CAP_NET_RAW suffices from Linux 5.17 on; before,
 	// it takes CAP_NET_ADMIN.
@@ -86,10 +86,10 @@ type Config struct {
 	// zero or negative, there is no limit.
 	Rate float64
 
-	// MaxInFlight is the most probes pending at once; further ones wait. If zero, DefaultMaxInFlight.
+	// MaxInFlight is the most probes pending at once; further ones wait. If zero or negative, DefaultMaxInFlight.
 	MaxInFlight int
 
-	// Allow is the scope: when it is not empty, no packet, RST included, is sent to an address outside these prefixes, and
+	// Allow is the scope. If empty, there is none. Else, no packet, RST included, is sent to an address outside these prefixes, and
 	// such a target ends unsent with reason out-of-scope.
 	Allow []netip.Prefix
 
