@@ -103,7 +103,7 @@ func TestLabDoctorRoute(t *testing.T) {
 		}
 		special := func(kind, to string) func(*testing.T) func() {
 			return func(t *testing.T) func() {
-				return prober.AddRoute(t, lab.Route{To: netip.MustParsePrefix(to), Type: kind, Device: map[bool]string{true: "lo"}[to[0] == '2']})
+				return prober.AddRoute(t, lab.Route{To: netip.MustParsePrefix(to), Type: kind})
 			}
 		}
 		stranger := netip.MustParsePrefix("10.77.1.9/24")
@@ -204,10 +204,11 @@ func TestLabDoctorAnswer(t *testing.T) {
 func TestLabDoctorTranslators(t *testing.T) {
 	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
 		docker := func(t *testing.T) func() {
-			shell(t, n, "ip link add docker0 type bridge; nft add table ip nat; nft 'add chain ip nat out { type nat hook output priority -100; }'; nft add rule ip nat out ip daddr 10.77.1.200 tcp dport 80 dnat to 10.77.1.2")
-			return func() { shell(t, n, "ip link delete docker0; nft delete table ip nat") }
+			shell(t, n, "ip link add docker0 type bridge")
+			n.Prober().Nft(t, "chain out { type nat hook output priority -100; ip daddr 10.77.1.200 tcp dport 80 dnat ip to 10.77.1.2; }")
+			return func() { shell(t, n, "ip link delete docker0") }
 		}
-		ailment{"docker", docker, nil, "nat", "info", "docker0: published ports", "grep -n dnat", "dnat to 10.77.1.2"}.test(t, n)
+		ailment{"docker", docker, nil, "nat", "info", "docker0: published ports", "grep -n dnat", "dnat ip to 10.77.1.2"}.test(t, n)
 		for name, fix := range map[string]string{"cni0": "grep -n dnat", "kube-ipvs0": "ipvsadm --list", "cilium_host": "cilium-dbg service list"} {
 			shell(t, n, "ip link add "+name+" type bridge")
 			finds(t, examine(t), "nat", "info", name+": published ports", fix)
