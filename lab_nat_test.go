@@ -5,6 +5,7 @@ package rawshake_test
 import (
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -134,6 +135,20 @@ func TestLabMasquerade(t *testing.T) {
 					t.Errorf("%v is %v, %v; to net.Dial %v", target, r.State, r.Reason, dialed)
 				}
 			}
+			t.Run("at once", func(t *testing.T) { // the first to suspect is one of many, while others are parked
+				p := newProber(t, quick)
+				var all sync.WaitGroup
+				for target, state := range cases {
+					for range 5 {
+						all.Go(func() {
+							if r := probe(t, p, target); r.State != state {
+								t.Errorf("%v is %v, %v, want %v", target, r.State, r.Reason, state)
+							}
+						})
+					}
+				}
+				all.Wait()
+			})
 			single := newProber(t, rawshake.Config{Timeout: 90 * time.Millisecond})
 			for _, p := range []*rawshake.Prober{p, single} { // at the first attempt
 				if r := want(t, probe(t, p, at(service, 80)), rawshake.Open, match.SYNACK); r.Attempt != 0 {

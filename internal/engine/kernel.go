@@ -41,10 +41,11 @@ type Kernel struct {
 	rings []*raw.Ring
 	taps  []*raw.Tap
 
-	waiter  atomic.Pointer[raw.Waiter]
-	polling atomic.Bool // somebody is about to wait in the waiter
-	wake    chan struct{}
-	timer   *time.Timer
+	waiter   atomic.Pointer[raw.Waiter]
+	polling  atomic.Bool // somebody is about to wait in the waiter
+	glancing atomic.Bool // nobody sleeps long, as taps are not in the waiter
+	wake     chan struct{}
+	timer    *time.Timer
 
 	senders []Sender
 	paths   []kernelPath

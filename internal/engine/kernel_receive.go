@@ -116,7 +116,7 @@ func (k *Kernel) poll(d time.Duration) {
 	select {
 	case <-k.wake:
 	default:
-		if suspicious := k.taps != nil && !k.deaf && !k.translates; suspicious && (d < 0 || d > tapsIdle) {
+		if k.glancing.Load() && (d < 0 || d > tapsIdle) {
 			d = tapsIdle
 		}
 		k.waiter.Load().Wait(d)
@@ -147,15 +147,20 @@ func (k *Kernel) Confirm(sure bool) error {
 		return err
 	}
 	k.deaf = false
-	if !sure || k.cfg.Bulk || k.translates {
-		return nil
+	if k.translates = k.translates || sure && !k.cfg.Bulk; k.translates {
+		k.glancing.Store(false)
+		return k.newWaiter()
 	}
-	k.translates = true
-	return k.newWaiter()
+	k.glancing.Store(true)
+	k.waiter.Load().Wake() // who sleeps has not heard of it
+	return nil
 }
 
 // Dismiss implements Wire.
-func (k *Kernel) Dismiss() { k.deaf = k.eachTap((*raw.Tap).Deafen) == nil }
+func (k *Kernel) Dismiss() {
+	k.deaf = k.eachTap((*raw.Tap).Deafen) == nil
+	k.glancing.Store(false)
+}
 
 func (k *Kernel) eachTap(do func(*raw.Tap) error) error {
 	var errs []error
