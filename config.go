@@ -82,8 +82,8 @@ type Config struct {
 	// Options chooses the TCP options of the SYN. If zero, MSSOnly.
 	Options Style
 
-	// Rate is the most packets (SYN and RST) a second; what is above waits for its turn, later attempts before first ones. If
-	// zero or negative, there is no limit.
+	// Rate is the most packets (SYN and RST, with LayerEthernet also what asks for link addresses) a second; what is above waits for its
+	// turn, later attempts before first ones. If zero or negative, there is no limit.
 	Rate float64
 
 	// MaxInFlight is the most probes pending at once; further ones wait. If zero or negative, DefaultMaxInFlight.

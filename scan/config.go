@@ -34,7 +34,8 @@ type Config struct {
 	// Shard is the part of the order that is scanned. The zero value is all of it.
 	Shard order.Shard
 
-	// Rate is the most packets (SYN and RST) a second. If zero, DefaultRate. If negative, as many as the machine can send.
+	// Rate is the most packets a second: SYN, RST, and what asks for link addresses of targets on the link. If zero, DefaultRate. If
+	// negative, as many as the machine can send.
 	Rate float64
 	// HostRate is the most SYNs a second to one address. If zero, there is no limit of its own.
 	HostRate float64
