@@ -32,6 +32,7 @@ func (h *Host) CrowdNeighbours(t testing.TB, v6 bool) {
 	}
 	defer h.AddRoute(t, Route{To: to, Device: "eth0"})()
 	h.FlushNeighbours(t)
+	t.Cleanup(func() { h.FlushNeighbours(t) }) // the namespace goes later than the test, and the next one needs room
 	var why string
 	if h.do(t, "crowd", to.Addr(), &why); why != "" {
 		cannotRun(t, why)
