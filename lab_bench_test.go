@@ -16,7 +16,6 @@ import (
 
 	"github.com/rawshake/rawshake"
 	"github.com/rawshake/rawshake/internal/lab"
-	"github.com/rawshake/rawshake/internal/loopback"
 )
 
 // benchTopology routes large prefixes to a host that answers every SYN in its kernel's receive path.
@@ -43,31 +42,6 @@ func BenchmarkChecks(b *testing.B) {
 				lab.Benchmark(b, benchTopology, func(b *testing.B, n *lab.Net) {
 					n.Host("peer").Respond(b, lab.Responder{})
 					measure(b, first, callers, dialAndReset)
-				})
-			})
-		}
-	}
-}
-
-// BenchmarkSuspicion shows what checks cost while an unanswered probe has the prober look for translated ports, beside what they cost
-// else. There is one desk, so that the suspicion concerns all.
-func BenchmarkSuspicion(b *testing.B) {
-	first := netip.MustParseAddr("10.128.0.0")
-	for _, callers := range []int{1, 64, 512} {
-		for _, silence := range []bool{false, true} {
-			b.Run(fmt.Sprintf("suspicious=%v/callers=%d", silence, callers), func(b *testing.B) {
-				lab.Benchmark(b, benchTopology, func(b *testing.B, n *lab.Net) {
-					n.Host("peer").Respond(b, lab.Responder{})
-					p := newProber(b, rawshake.Config{
-						MaxInFlight: 1000, Timeout: 300 * time.Millisecond, Schedule: []time.Duration{0, 100 * time.Millisecond},
-					})
-					if silence {
-						probe(b, p, netip.MustParseAddrPort(loopback.Silent(b, "127.0.0.1:0")))
-					}
-					measure(b, first, callers, func(t netip.AddrPort) error {
-						_, err := p.Probe(context.Background(), t)
-						return err
-					})
 				})
 			})
 		}

@@ -5,9 +5,7 @@ package rawshake_test
 import (
 	"net/netip"
 	"slices"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/rawshake/rawshake"
 	"github.com/rawshake/rawshake/internal/lab"
@@ -95,78 +93,6 @@ func TestLabOutputDNAT(t *testing.T) {
 					}
 				})
 			})
-		})
-	})
-}
-
-// TestLabMasquerade has this host's own firewall send SYNs elsewhere and from other ports, as kube-proxy does with those of a node to
-// a service (MASQUERADE --random-fully): their answers are to ports that are not ours, and the verdict is net.Dial's all the same. What
-// is not translated is answered as ever, each packet once.
-func TestLabMasquerade(t *testing.T) {
-	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
-		prober, peer := n.Prober(), n.Host("peer")
-		services := map[bool]netip.Addr{false: netip.MustParseAddr("10.99.0.1"), true: netip.MustParseAddr("fd99::1")}
-		peer.Listen(t, 80)
-		peer.Drop(t, 82)
-		peer.Reject(t, 83, lab.AdminProhibited)
-		peer.Reject(t, 83, lab.AdminProhibited6)
-		for _, service := range services {
-			prober.AddRoute(t, lab.Route{To: netip.PrefixFrom(service, service.BitLen()), Via: peer.Addr(service.Is6())})
-		}
-		prober.Nft(t, `chain out { type nat hook output priority -100;
-			ip daddr 10.99.0.1 meta mark set 0x4000 dnat ip to 10.77.1.2
-			ip6 daddr fd99::1 meta mark set 0x4000 dnat ip6 to fd77:0:0:1::2
-		}
-		chain post { type nat hook postrouting priority 100; meta mark 0x4000 masquerade fully-random; }`)
-		families(t, func(t *testing.T, v6 bool) {
-			service := services[v6]
-			cases := map[netip.AddrPort]rawshake.State{
-				at(service, 80): rawshake.Open, at(service, 81): rawshake.Closed, at(service, 82): rawshake.Filtered, at(service, 83): rawshake.Unreachable,
-				at(peer.Addr(v6), 80): rawshake.Open, at(peer.Addr(v6), 81): rawshake.Closed, at(peer.Addr(v6), 82): rawshake.Filtered,
-			}
-			config := quick
-			config.MaxInFlight = 1000 // few enough for one shard
-			p := newProber(t, config)
-			for target, state := range cases {
-				r := probe(t, p, target)
-				dialed := stateOf(dialAll(t.Context(), target)[target])
-				// connect(2) forgets an ICMPv6 error that arrives while it still holds its socket, as on a veth pair.
-				if forgets := v6 && state == rawshake.Unreachable && dialed == rawshake.Filtered; r.State != state || dialed != state && !forgets {
-					t.Errorf("%v is %v, %v; to net.Dial %v", target, r.State, r.Reason, dialed)
-				}
-			}
-			t.Run("at once", func(t *testing.T) { // the first to suspect is one of many, while others are parked
-				p := newProber(t, quick)
-				var all sync.WaitGroup
-				for target, state := range cases {
-					for range 5 {
-						all.Go(func() {
-							if r := probe(t, p, target); r.State != state {
-								t.Errorf("%v is %v, %v, want %v", target, r.State, r.Reason, state)
-							}
-						})
-					}
-				}
-				all.Wait()
-			})
-			single := newProber(t, rawshake.Config{Timeout: 90 * time.Millisecond})
-			for _, p := range []*rawshake.Prober{p, single} { // at the first attempt
-				if r := want(t, probe(t, p, at(service, 80)), rawshake.Open, match.SYNACK); r.Attempt != 0 {
-					t.Errorf("it answered attempt %d", r.Attempt)
-				}
-			}
-
-			before := settled(t, p)
-			eventually(t, "every reset has left", func() bool { return p.Stats().RSTSent >= before.Open })
-			time.Sleep(10 * time.Millisecond)
-			wire := peer.Capture(t)
-			for range 50 {
-				want(t, probe(t, p, at(peer.Addr(v6), 80)), rawshake.Open, match.SYNACK)
-			}
-			wire.Expect(t, at(peer.Addr(v6), 80), slices.Repeat([]lab.Step{lab.SYN(), lab.SYNACK(), lab.RST()}, 50)...)
-			if s := settled(t, p); s.Duplicates != before.Duplicates || s.Answers != before.Answers+50 {
-				t.Errorf("%+v, before %+v", s, before)
-			}
 		})
 	})
 }

@@ -22,10 +22,9 @@ import (
 //
 // Drain may be called by one goroutine at a time.
 type Tap struct {
-	conn   *net.IPConn
-	fd     int
-	in     tapReader
-	filter []bpf.RawInstruction
+	conn *net.IPConn
+	fd   int
+	in   tapReader
 }
 
 // tapReader is what differs between the families.
@@ -63,8 +62,8 @@ func (p TapProtocol) number(v6 bool) uint8 {
 // OpenTap opens a raw IP socket. In the filter offset 0 is the first byte of
 // the IP header, in both families.
 func OpenTap(v6 bool, p TapProtocol, filter []bpf.RawInstruction) (*Tap, error) {
-	t := &Tap{filter: filter}
-	if err := t.open(v6, p.number(v6)); err != nil {
+	t := &Tap{}
+	if err := t.open(v6, p.number(v6), filter); err != nil {
 		if t.conn != nil {
 			t.conn.Close()
 		}
@@ -73,8 +72,8 @@ func OpenTap(v6 bool, p TapProtocol, filter []bpf.RawInstruction) (*Tap, error) 
 	return t, nil
 }
 
-func (t *Tap) open(v6 bool, protocol uint8) error {
-	if len(t.filter) == 0 {
+func (t *Tap) open(v6 bool, protocol uint8, filter []bpf.RawInstruction) error {
+	if len(filter) == 0 {
 		return errNoFilter
 	}
 	network, address := fmt.Sprint("ip4:", protocol), "0.0.0.0"
@@ -99,8 +98,10 @@ func (t *Tap) open(v6 bool, protocol uint8) error {
 	if t.in, err = newReader(t.conn, protocol); err != nil {
 		return err
 	}
-	t.forget() // what came before the socket was deaf would pass for filtered
-	return t.Listen()
+	// What came before the socket was deaf would pass for filtered.
+	for t.Drain(tapBatch, func(Packet) {}) > 0 {
+	}
+	return named("SO_ATTACH_FILTER", t.in.SetBPF(filter))
 }
 
 // deafen sets the socket up before it is bound.
@@ -116,22 +117,6 @@ func (t *Tap) deafen(_, _ string, c syscall.RawConn) error {
 		return refusal
 	}
 	return err
-}
-
-// Listen has the tap receive what its filter lets through, as it does when it is opened.
-func (t *Tap) Listen() error { return named("SO_ATTACH_FILTER", t.in.SetBPF(t.filter)) }
-
-// Deafen has the tap receive nothing more, at little cost, until Listen.
-func (t *Tap) Deafen() error {
-	err := dropAll(t.fd)
-	t.forget()
-	return err
-}
-
-// forget takes what has arrived.
-func (t *Tap) forget() {
-	for t.Drain(tapBatch, func(Packet) {}) > 0 {
-	}
 }
 
 // tapBatch is the number of packets of one system call.

@@ -88,46 +88,6 @@ func source(packet []byte) netip.Addr {
 	return netip.AddrFrom16([16]byte(packet[8:]))
 }
 
-// A tap that was deafened has nothing of before, and nothing of meanwhile.
-func TestLabTapDeafens(t *testing.T) {
-	for _, v6 := range []bool{false, true} {
-		newPeer(t)
-		here, there := here4, there4
-		if v6 {
-			here, there = here6, there6
-		}
-		tap, err := OpenTap(v6, TapTCP, tcpTo(t, v6, 7777))
-		check(t, err)
-		defer tap.Close()
-		s, err := OpenIP(v6, SocketConfig{})
-		check(t, err)
-		defer s.Close()
-		answered := func(want int) {
-			t.Helper()
-			segment{src: here, dst: there, sport: 7777, dport: 9, flags: "S"}.put(t, s, 0) // draws a RST
-			_, err = s.Send(0, 1)
-			check(t, err)
-			patience := time.Duration(want)*time.Second + 100*time.Millisecond
-			check(t, newWaiter(t, tap.FD()).Wait(patience))
-			if got := tap.Drain(BatchSize, func(Packet) {}); got != want {
-				t.Errorf("v6 %v: %d packets, want %d", v6, got, want)
-			}
-		}
-		answered(1)
-		check(t, tap.Deafen())
-		answered(0)
-		check(t, tap.Listen())
-		answered(1)
-		segment{src: here, dst: there, sport: 7777, dport: 9, flags: "S"}.put(t, s, 0)
-		_, err = s.Send(0, 1)
-		check(t, err)
-		check(t, newWaiter(t, tap.FD()).Wait(time.Second))
-		check(t, tap.Deafen())
-		check(t, tap.Listen())
-		answered(1)
-	}
-}
-
 func TestLabTapWantsAFilter(t *testing.T) {
 	namespace(t)
 	if _, err := OpenTap(false, TapTCP, nil); err == nil {

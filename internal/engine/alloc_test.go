@@ -63,8 +63,7 @@ func (e *echo) Inquire(*engine.Path, netip.Addr) (engine.Neighbour, bool) {
 }
 func (e *echo) Missing(netip.Addr, *engine.Path) (error, bool) { return nil, true }
 func (e *echo) LinkUp(*engine.Path) bool                       { return true }
-func (e *echo) Dismiss()                                       {}
-func (e *echo) Confirm(bool) error                             { return syscall.ENOTSUP }
+func (e *echo) Confirm() error                                 { return syscall.ENOTSUP }
 func (e *echo) Close() error                                   { return nil }
 func (e *echo) Wake()                                          { token(e.wake) }
 

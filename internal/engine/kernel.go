@@ -41,26 +41,22 @@ type Kernel struct {
 	rings []*raw.Ring
 	taps  []*raw.Tap
 
-	waiter   atomic.Pointer[raw.Waiter]
-	polling  atomic.Bool // somebody is about to wait in the waiter
-	glancing atomic.Bool // nobody sleeps long, as taps are not in the waiter
-	wake     chan struct{}
-	timer    *time.Timer
+	waiter  atomic.Pointer[raw.Waiter]
+	polling atomic.Bool // somebody is about to wait in the waiter
+	wake    chan struct{}
+	timer   *time.Timer
 
 	senders []Sender
 	paths   []kernelPath
 	losses  map[int]int // of interfaces, that were told
 	closers []func() error
 
-	arrival    Arrival
-	now        time.Time // of the last Receive
-	tappedAt   time.Time // when the taps were last read
-	deaf       bool      // the taps are
-	translates bool      // taps show what the rings do not
-	sink       func(*Arrival)
-	onPacket   func(raw.Packet)
-	onTapped   func(raw.Packet)
-	dropsSeen  uint64
+	arrival   Arrival
+	now       time.Time // of the last Receive
+	sink      func(*Arrival)
+	onPacket  func(raw.Packet)
+	onTapped  func(raw.Packet)
+	dropsSeen uint64
 }
 
 const (
@@ -115,7 +111,7 @@ func newKernel(c KernelConfig, number int, tables *kernelTables) *Kernel {
 	k := &Kernel{cfg: c, number: number, kernelTables: tables, losses: map[int]int{}, wake: make(chan struct{}, 1), timer: time.NewTimer(0), now: time.Now()}
 	k.keep(tables.release)
 	k.onPacket = func(p raw.Packet) { k.hand(p, false) }
-	k.onTapped = k.handTapped
+	k.onTapped = func(p raw.Packet) { k.hand(p, true) }
 	return k
 }
 

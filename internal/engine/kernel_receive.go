@@ -17,9 +17,7 @@ func (k *Kernel) newWaiter() error {
 		fds = append(fds, r.FD())
 	}
 	for _, t := range k.taps {
-		if k.translates {
-			fds = append(fds, t.FD())
-		}
+		fds = append(fds, t.FD())
 	}
 	w, err := raw.NewWaiter(fds...)
 	if err != nil {
@@ -39,42 +37,16 @@ func (k *Kernel) Receive(max int, fn func(*Arrival)) int {
 	for _, r := range k.rings {
 		n += r.Drain(max-n, k.onPacket)
 	}
-	if k.tapsAreDue() {
-		for _, t := range k.taps {
-			n += t.Drain(max-n, k.onTapped)
-		}
+	for _, t := range k.taps {
+		n += t.Drain(max-n, k.onTapped)
 	}
 	return n
 }
-
-// tapsAreDue reports whether the taps have their turn. To read them takes system calls, and so does being woken by them. Therefore both
-// happen for every packet only when it is sure that they show what the rings do not, and it is no bulk work.
-func (k *Kernel) tapsAreDue() bool {
-	if k.deaf || !k.translates && k.now.Sub(k.tappedAt) < tapsEvery {
-		return false
-	}
-	k.tappedAt = k.now
-	return true
-}
-
-const (
-	tapsEvery = time.Millisecond     // how often taps are read that may show nothing
-	tapsIdle  = 5 * time.Millisecond // and while nothing else happens
-)
 
 func (k *Kernel) hand(p raw.Packet, translated bool) {
 	verify := p.Verify || translated && !craft.Unfinished(p.Data) // a tap does not tell
 	k.arrival = Arrival{Data: p.Data, Time: p.Time, Verify: verify, Translated: translated}
 	k.sink(&k.arrival)
-}
-
-// handTapped hands on what the rings have of it first: what was not translated is then theirs. The kernel gives it to rings before
-// sockets, but shows a bulk ring's blocks later.
-func (k *Kernel) handTapped(p raw.Packet) {
-	for _, r := range k.rings {
-		r.Drain(ringful, k.onPacket)
-	}
-	k.hand(p, true)
 }
 
 // Drops implements Wire.
@@ -116,9 +88,6 @@ func (k *Kernel) poll(d time.Duration) {
 	select {
 	case <-k.wake:
 	default:
-		if k.glancing.Load() && (d < 0 || d > tapsIdle) {
-			d = tapsIdle
-		}
 		k.waiter.Load().Wait(d)
 	}
 }
@@ -135,51 +104,10 @@ func (k *Kernel) Wake() {
 }
 
 // Confirm implements Wire: raw IP sockets get packets behind connection tracking.
-func (k *Kernel) Confirm(sure bool) error {
-	if k.cfg.Link || !sure && !raw.MayTranslate() {
-		return errors.ErrUnsupported // what goes out as a whole frame is not translated either
+func (k *Kernel) Confirm() error {
+	if k.cfg.Link {
+		return errors.ErrUnsupported // what goes out as a whole frame is not translated
 	}
-	if k.taps == nil {
-		if err := k.openTaps(); err != nil {
-			return err
-		}
-	} else if err := k.eachTap((*raw.Tap).Listen); err != nil {
-		return err
-	}
-	k.deaf = false
-	if k.translates = k.translates || sure && !k.cfg.Bulk; k.translates {
-		k.glancing.Store(false)
-		return k.newWaiter()
-	}
-	k.glancing.Store(true)
-	k.waiter.Load().Wake() // who sleeps has not heard of it
-	return nil
-}
-
-// Dismiss implements Wire.
-func (k *Kernel) Dismiss() {
-	k.deaf = k.eachTap((*raw.Tap).Deafen) == nil
-	k.glancing.Store(false)
-}
-
-func (k *Kernel) eachTap(do func(*raw.Tap) error) error {
-	var errs []error
-	for _, t := range k.taps {
-		errs = append(errs, do(t))
-	}
-	return errors.Join(errs...)
-}
-
-// openTaps opens all taps or none.
-func (k *Kernel) openTaps() (err error) {
-	var taps []*raw.Tap
-	defer func() {
-		if err != nil {
-			for _, t := range taps {
-				t.Close()
-			}
-		}
-	}()
 	for _, six := range []bool{false, true} {
 		if !k.has(six) {
 			continue
@@ -193,12 +121,9 @@ func (k *Kernel) openTaps() (err error) {
 			if err != nil {
 				return err
 			}
-			taps = append(taps, t)
+			k.keep(t.Close)
+			k.taps = append(k.taps, t)
 		}
 	}
-	for _, t := range taps {
-		k.keep(t.Close)
-	}
-	k.taps = taps
-	return nil
+	return k.newWaiter()
 }

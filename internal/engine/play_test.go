@@ -107,7 +107,6 @@ func newPlay(t *testing.T, script []byte) *play {
 		p.wire.OnConfirm = func() {}
 	}
 	b := p.byte()
-	p.wire.Tracks = b&4 != 0
 	p.wire.OnLink, p.wire.Asks = b%2 == 0, b%4 == 0
 	plan(t, 0, 100*ms, 1100*ms, 6*time.Second)(&cfg)
 	var err error

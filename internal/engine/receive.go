@@ -18,12 +18,8 @@ func (s *Shard) arrive(a *Arrival) {
 		s.counters.Ignored++
 		return
 	}
-	seen, same := s.sighted(r, a)
-	if s.cfg.Trace != nil && !seen {
+	if s.cfg.Trace != nil && !a.Translated {
 		s.cfg.Trace(time.Unix(0, a.Time), false, a.Data)
-	}
-	if same {
-		return
 	}
 	if r.Remote.Is4() {
 		s.v4.reply(r, a)
@@ -40,12 +36,12 @@ func (f *family[A]) reply(r *craft.Reply, a *Arrival) {
 	case match.Pending:
 		f.answered(id, attempt, r, a)
 	case match.Late:
-		f.late(id, r)
+		f.late(id, r, a)
 	case match.Elsewhere:
 		f.elsewhere(id, r, a)
 	default:
 		f.counters.Ignored++
-		if r.Kind == craft.ACK {
+		if r.Kind == craft.ACK && !a.Translated {
 			f.stale(r, port)
 		}
 	}
@@ -84,9 +80,6 @@ func (f *family[A]) answered(id match.ID, attempt int, r *craft.Reply, a *Arriva
 	if r.Kind != craft.ICMP { // of which our own kernel makes some
 		path.Heard = a.Time
 	}
-	if a.Translated {
-		f.confirm()
-	}
 	f.counters.Answers++
 	target := netip.AddrPortFrom(r.Remote, r.RemotePort)
 	if !f.cfg.Once {
@@ -114,7 +107,10 @@ func (f *family[A]) local(v *Verdict, path *outlet, r *craft.Reply) {
 
 // late deals with an answer to a probe that has its verdict. A SYN-ACK that comes again means that our RST was lost, or that
 // it came after the timeout: the half-open connection is reset now.
-func (f *family[A]) late(id match.ID, r *craft.Reply) {
+func (f *family[A]) late(id match.ID, r *craft.Reply, a *Arrival) {
+	if a.Translated {
+		return // the ring showed it too
+	}
 	f.counters.Duplicates++
 	if r.Kind != craft.SYNACK {
 		return
@@ -122,6 +118,27 @@ func (f *family[A]) late(id match.ID, r *craft.Reply) {
 	if path := f.paths[f.table.Slot(id).Path()]; path.Source == r.Local {
 		f.reset(path, netip.AddrPortFrom(r.Remote, r.RemotePort), r.LocalPort, r.Ack)
 	}
+}
+
+// elsewhere deals with a valid ISN from another address than was asked: local address translation, perhaps. The wire is asked
+// to show replies as sockets see them, and every probe whose SYN left before that asks again, its half-open connection reset.
+func (f *family[A]) elsewhere(id match.ID, r *craft.Reply, a *Arrival) {
+	f.counters.Ignored++
+	first := !f.translated
+	if a.Translated || first && f.wire.Confirm() != nil {
+		return
+	}
+	if first {
+		f.translated, f.confirmedAt = true, time.Since(f.epoch)
+	}
+	s := f.table.Slot(id)
+	if !first && f.at-s.Since(f.at) >= f.confirmedAt {
+		return
+	}
+	if r.Kind == craft.SYNACK {
+		f.reset(f.paths[s.Path()], netip.AddrPortFrom(s.Addr(), s.Port), r.LocalPort, r.Ack)
+	}
+	f.again(id)
 }
 
 // again has the next attempt of a pending probe leave now.

@@ -4,8 +4,6 @@ package engine_test
 
 import (
 	"net/netip"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,44 +79,4 @@ func mustPlan(t *testing.T, at ...time.Duration) match.Plan {
 		t.Fatal(err)
 	}
 	return p
-}
-
-// TestLabConfirmWhileWaiting has the owner of a wire confirm, dismiss and read while the goroutine of its desk waits, and holds that the
-// wait of a suspicion is short: the race detector looks on.
-func TestLabConfirmWhileWaiting(t *testing.T) {
-	lab.Test(t, lab.Topology{}, func(t *testing.T, n *lab.Net) {
-		n.Prober().Nft(t, "chain post { type nat hook postrouting priority 100; masquerade; }")
-		k, err := engine.OpenKernel(engine.KernelConfig{NumPorts: 1, Frames: 1024})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer k.Close()
-		var stop atomic.Bool
-		var waits atomic.Int64
-		var waiting sync.WaitGroup
-		waiting.Go(func() {
-			for !stop.Load() {
-				k.Wait(time.Minute, true)
-				waits.Add(1)
-			}
-		})
-		for range 20 {
-			if err := k.Confirm(false); err != nil {
-				t.Fatal(err)
-			}
-			before := waits.Load()
-			time.Sleep(50 * time.Millisecond)
-			if waits.Load() == before {
-				t.Error("nobody looks at what sockets see")
-			}
-			k.Receive(1, func(*engine.Arrival) {})
-			k.Dismiss()
-		}
-		if err := k.Confirm(true); err != nil {
-			t.Fatal(err)
-		}
-		stop.Store(true)
-		k.Wake()
-		waiting.Wait()
-	})
 }

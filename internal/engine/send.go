@@ -84,9 +84,6 @@ func (f *family[A]) attempt(id match.ID, s *match.Slot[A]) {
 		return
 	}
 	n := 0
-	if s.Is(match.FlagSent) || f.single(s) {
-		f.suspect()
-	}
 	if s.Is(match.FlagSent) {
 		n = s.Attempt() + 1
 		if f.cfg.Again != nil {

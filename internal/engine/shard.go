@@ -68,12 +68,9 @@ type Shard struct {
 	owed       int // resets and questions that the pacer was not charged for
 	held       int // patient probes whose first attempt waits, but not for an inquiry
 
-	tapped     bool          // the wire shows replies also as sockets see them
-	tappedAt   time.Duration // since then
-	translated bool          // and it has to: there is translation
-	suspectAt  time.Duration // when there was last a suspicion that there is, or there will be one again
-	sightings  []sighting    // of replies, to know them when they are shown in the other way; nil if not tapped
-	searchAt   time.Duration // until then, there is no search for what a bare ACK is about
+	translated  bool          // the wire shows replies also as sockets see them
+	confirmedAt time.Duration // since then
+	searchAt    time.Duration // until then, there is no search for what a bare ACK is about
 
 	reply   craft.Reply
 	verdict Verdict
@@ -194,7 +191,6 @@ func (s *Shard) Move() bool {
 	s.paceWait = 0
 	s.watchDrops()
 	s.watchWays()
-	s.watchSuspicion()
 	n := 0
 	if s.outage.what == nil {
 		s.unresolved.review(s)

@@ -32,8 +32,7 @@ func (w *stub) Inquire(*Path, netip.Addr) (Neighbour, bool) {
 }
 func (w *stub) Missing(netip.Addr, *Path) (error, bool) { return nil, true }
 func (w *stub) LinkUp(*Path) bool                       { return true }
-func (w *stub) Dismiss()                                {}
-func (w *stub) Confirm(bool) error                      { return nil }
+func (w *stub) Confirm() error                          { return nil }
 func (w *stub) Close() error                            { return nil }
 func (w *stub) Frame(i int) []byte                      { return w.frames[i][:] }
 func (w *stub) Set(int, int, netip.Addr, *Path)         {}

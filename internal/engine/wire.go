@@ -35,11 +35,8 @@ type Wire interface {
 	Missing(dst netip.Addr, p *Path) (what error, ever bool)
 	// LinkUp reports whether the path's interface is up and has a carrier.
 	LinkUp(p *Path) bool
-	// Confirm asks the wire to deliver replies also as local address translation shows them to sockets, from now on, perhaps some
-	// milliseconds late. On a mere suspicion, not sure, it may refuse where nothing can be translated.
-	Confirm(sure bool) error
-	// Dismiss ends what a suspicion began.
-	Dismiss()
+	// Confirm asks the wire to deliver replies also as local address translation shows them to sockets, from now on.
+	Confirm() error
 	Close() error
 }
 

@@ -37,8 +37,6 @@ type Wire struct {
 	Gone             func(netip.Addr) error            // what is missing of a way that there was; nil: nothing
 	Ring             int                               // how many packets may wait to be received; 0: any number
 	OnConfirm        func()                            // called by Confirm; nil: Confirm is refused
-	OnDismiss        func()                            // called by Dismiss; nil: nothing
-	Tracks           bool                              // connections are tracked, so Confirm is not refused on a mere suspicion
 
 	mu      sync.Mutex
 	ring    []engine.Arrival
@@ -238,16 +236,9 @@ func (w *Wire) Missing(dst netip.Addr, was *engine.Path) (error, bool) {
 // LinkUp implements engine.Wire.
 func (w *Wire) LinkUp(*engine.Path) bool { return w.Down == nil || !w.Down() }
 
-// Dismiss implements engine.Wire.
-func (w *Wire) Dismiss() {
-	if w.OnDismiss != nil {
-		w.OnDismiss()
-	}
-}
-
 // Confirm implements engine.Wire.
-func (w *Wire) Confirm(sure bool) error {
-	if w.OnConfirm == nil || !sure && !w.Tracks {
+func (w *Wire) Confirm() error {
+	if w.OnConfirm == nil {
 		return syscall.ENOTSUP
 	}
 	w.OnConfirm()
