@@ -26,7 +26,7 @@ func TestLabScanWriteErrors(t *testing.T) {
 			}
 			o := scanIn(t, dir, "10.128.0.0/22", "-p", "80", "--rate", "max", "-o", "jsonl:"+path, "-o", "y.jsonl", "--show", "all")
 			o.want(t, 4)
-			contains(t, o.stderr, "output "+path+": no space left on device: free some space, then go on with --resume", "to go on: rawshake scan --resume ")
+			contains(t, o.stderr, "output "+path+": no space left on device: free some space", "to go on: rawshake scan --resume ")
 			readScan(t, readFile(t, dir, "y.jsonl")) // is whole
 		}
 
@@ -36,6 +36,14 @@ func TestLabScanWriteErrors(t *testing.T) {
 		contains(t, o.stderr, "to go on: rawshake scan --resume rawshake.checkpoint\n")
 		if _, err := os.Stat("/dev/full.checkpoint"); err == nil || entries(t, dir) != "rawshake.checkpoint" {
 			t.Errorf("there are %s, and beside the device: %v", entries(t, dir), err)
+		}
+
+		dir = t.TempDir()
+		o = scanIn(t, dir, "10.128.0.0/22", "-p", "80", "-o", "csv:/dev/full") // the head does not fit: there is nothing to go on from
+		o.want(t, 4)
+		contains(t, o.stderr, "output /dev/full: no space left on device: free some space")
+		if strings.Contains(o.stderr, "--resume") || entries(t, dir) != "" {
+			t.Errorf("there are %q, and it says\n%s", entries(t, dir), o.stderr)
 		}
 
 		dir = t.TempDir()

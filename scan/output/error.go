@@ -48,7 +48,7 @@ func hint(path string, err error) string {
 	case errors.Is(err, syscall.EACCES):
 		return ": choose a directory that this user may write to"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return ": free some space, then go on with --resume"
+		return ": free some space"
 	case errors.Is(err, syscall.EPIPE):
 		return ": the program that read it has gone"
 	}

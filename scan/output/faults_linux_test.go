@@ -19,7 +19,7 @@ func TestDeviceFull(t *testing.T) {
 	_, s := openSpecs(t, "jsonl:/dev/full", good)
 	mustWrite(t, s, numbered(1))
 	_, err := s.Mark().Wait()
-	want := "output /dev/full: no space left on device: free some space, then go on with --resume"
+	want := "output /dev/full: no space left on device: free some space"
 	if err == nil || err.Error() != want || !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("error %v, want %q", err, want)
 	}
