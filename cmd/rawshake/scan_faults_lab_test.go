@@ -143,6 +143,16 @@ func TestLabScanPcapFails(t *testing.T) {
 		if err := os.Remove(fifo); err != nil {
 			t.Fatal(err)
 		}
+		before := entries(t, dir)
+		o = scanIn(t, dir, "--resume", "x.jsonl.checkpoint") // as with an output
+		o.want(t, 4)
+		contains(t, o.stderr, "--pcap: output packets: it is not there, and the scan that goes on has packets in it: put it back, or an empty file in its place")
+		if got := entries(t, dir); got != before {
+			t.Errorf("there are %s, and were %s", got, before)
+		}
+		if err := os.WriteFile(fifo, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
 		scanIn(t, dir, "--resume", "x.jsonl.checkpoint").want(t, 0)
 		if s := readScan(t, readFile(t, dir, "x.jsonl")); len(s.records) != 1024 || s.run.Open != 1024 || !s.run.Complete {
 			t.Errorf("%d records, %+v", len(s.records), s.run)

@@ -32,12 +32,19 @@ type packets struct {
 // again.
 const mostBehind = 16 << 20
 
-// openPackets begins a file. A scan that goes on adds packets to the one there is. A packet that cannot be written ends the scan, as
+// openPackets begins a file. A scan that goes on adds packets to the one there is, which must be there, as its outputs must. A packet that cannot be written ends the scan, as
 // a record does: fail is told the error.
 func openPackets(path string, goOn bool, fail func(error)) (*packets, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644) // who also reads from a pipe never learns that its reader has gone
+	flags := os.O_WRONLY // who also reads from a pipe never learns that its reader has gone
+	if !goOn {
+		flags |= os.O_CREATE
+	}
+	f, err := os.OpenFile(path, flags, 0o644)
 	p := &packets{file: f, path: path, fail: fail}
-	if err != nil {
+	switch {
+	case goOn && errors.Is(err, fs.ErrNotExist):
+		return nil, p.problem(errors.New("it is not there, and the scan that goes on has packets in it: put it back, or an empty file in its place"))
+	case err != nil:
 		return nil, p.problem(err)
 	}
 	begun := false
