@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rawshake/rawshake"
+	"github.com/rawshake/rawshake/craft"
 	"github.com/rawshake/rawshake/internal/engine"
 	"github.com/rawshake/rawshake/match"
 	"github.com/rawshake/rawshake/scan/order"
@@ -176,6 +177,9 @@ func (c Config) check() error {
 		return fmt.Errorf("Config.MaxInFlight is %d: a lane holds at most %d", c.MaxInFlight, match.MaxSlots)
 	case c.inFlight() < c.lanes():
 		return fmt.Errorf("Config.MaxInFlight is %d, less than the %d lanes", c.MaxInFlight, c.lanes())
+	}
+	if _, err := craft.ParseStyle(c.Options.String()); err != nil {
+		return fmt.Errorf("Config.Options is %v: want MSSOnly, Linux, Windows, BSD or NoOptions of package rawshake", c.Options)
 	}
 	_, err := c.plan()
 	return err
