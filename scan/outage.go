@@ -118,7 +118,7 @@ func (r refusal) Error() string {
 	if i, err := net.InterfaceByIndex(int(r)); err == nil {
 		name = i.Name
 	}
-	return fmt.Sprintf("interface %s is up, but takes no packets: its queue, or the kernel's neighbour table, is full", name)
+	return fmt.Sprintf("interface %s is up, but takes no packets: its queue is full", name)
 }
 
 // ways returns targets to which there was a way before a resume.

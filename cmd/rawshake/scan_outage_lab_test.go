@@ -88,7 +88,7 @@ func TestLabScanFull(t *testing.T) {
 			t.Errorf("exit code %d\n%s", code, scan.stderr)
 		}
 		contains(t, scan.stderr.String(), "the scan waits for our side of the network", "INCOMPLETE: ", "slowed down ", " send errors",
-			"waited 2s for our side of the network: interface tap0 is up, but takes no packets: its queue, or the kernel's neighbour table, is full",
+			"waited 2s for our side of the network: interface tap0 is up, but takes no packets: its queue is full",
 			"to go on: rawshake scan --resume x.jsonl.checkpoint")
 		s := readScan(t, readFile(t, dir, "x.jsonl"))
 		if done := len(s.records); s.run.Complete || done == 0 || done >= 4096 || s.run.Open != uint64(done) {
