@@ -29,10 +29,8 @@ func TestLabNeighbours(t *testing.T) {
 			lab.Test(t, lab.Topology{Prefixes: map[string][]netip.Prefix{"peer": {lives}}}, func(t *testing.T, n *lab.Net) {
 				n.Prober().AddRoute(t, lab.Route{To: netip.MustParsePrefix(c.network), Device: "eth0", Metric: 1})
 				n.Prober().DelRoute(t, lab.Route{To: lives, Via: n.Host("peer").Addr(lives.Addr().Is6())})
-				if lives.Addr().Is6() { // the kernel answers for addresses of an interface only
-					for a := lives.Addr(); lives.Contains(a); a = a.Next() {
-						n.Host("peer").AddAddress(t, "eth0", netip.PrefixFrom(a, 128))
-					}
+				if lives.Addr().Is6() {
+					answerFor(t, n.Host("peer"), lives)
 				}
 				peer := n.Host("peer").Respond(t, lab.Responder{Mixed: true})
 				all := space(t, "80", c.network)
@@ -62,15 +60,33 @@ func TestLabNeighbours(t *testing.T) {
 	}
 }
 
+// answerFor has a host answer neighbours who look for an address of an IPv6 prefix: its kernel does so for those of an interface only.
+func answerFor(t *testing.T, h *lab.Host, p netip.Prefix) {
+	for a := p.Addr(); p.Contains(a); a = a.Next() {
+		h.AddAddress(t, "eth0", netip.PrefixFrom(a, 128))
+	}
+}
+
 // The layer of raw IP sockets has the kernel ask. It finds the same.
 func TestLabNeighboursByKernel(t *testing.T) {
-	lives := netip.MustParsePrefix("10.130.0.0/25")
-	lab.Test(t, lab.Topology{Prefixes: map[string][]netip.Prefix{"peer": {lives}}}, func(t *testing.T, n *lab.Net) {
-		n.Prober().AddRoute(t, lab.Route{To: netip.MustParsePrefix("10.130.0.0/24"), Device: "eth0", Metric: 1})
-		n.Prober().DelRoute(t, lab.Route{To: lives, Via: n.Host("peer").V4})
-		n.Host("peer").Respond(t, lab.Responder{})
-		g := groups{t, map[netip.Prefix]string{lives: "alive", netip.MustParsePrefix("10.130.0.128/25"): "dead"}, map[string]int{}}
-		scanAll(t, Config{Targets: space(t, "80", "10.130.0.0/24"), Rate: -1, Timeout: 4500 * ms, Layer: rawshake.LayerIP}, g.each)
+	networks := []string{"10.130.0.0/25", "fd81::/121"}
+	var lives []netip.Prefix // the first half of each
+	for _, network := range networks {
+		p := netip.MustParsePrefix(network)
+		lives = append(lives, netip.PrefixFrom(p.Addr(), p.Bits()+1))
+	}
+	lab.Test(t, lab.Topology{Prefixes: map[string][]netip.Prefix{"peer": lives}}, func(t *testing.T, n *lab.Net) {
+		peer := n.Host("peer")
+		for i, p := range lives {
+			n.Prober().AddRoute(t, lab.Route{To: netip.MustParsePrefix(networks[i]), Device: "eth0", Metric: 1})
+			n.Prober().DelRoute(t, lab.Route{To: p, Via: peer.Addr(p.Addr().Is6())})
+		}
+		answerFor(t, peer, lives[1])
+		peer.Respond(t, lab.Responder{})
+		g := groups{t, map[netip.Prefix]string{
+			lives[0]: "alive", netip.MustParsePrefix("10.130.0.64/26"): "dead", lives[1]: "alive", netip.MustParsePrefix("fd81::40/122"): "dead",
+		}, map[string]int{}}
+		scanAll(t, Config{Targets: space(t, "80", networks...), Rate: -1, Timeout: 4500 * ms, Layer: rawshake.LayerIP}, g.each)
 		g.want(map[string]int{"alive open syn-ack": 128, "dead unreachable no-neighbour": 128})
 	})
 }
